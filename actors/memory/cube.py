@@ -1,0 +1,290 @@
+"""A cube's state: the fold of its events, readable at any of its versions."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.errors import MemoryNotFound, VersionNotFound
+from actors.memory.events import GENESIS, Event, EventType
+from actors.memory.item import Form, Memory, evolve, from_fields, to_fields
+from actors.memory.lifecycle import State
+from actors.memory.policy import DEFAULTS, Policy, merged_policy
+
+OPEN = (1 << 62) - 1
+"""`until` of a row that is live now."""
+
+AsOf = int | None
+"""A cube version, or None for now. Times are resolved to versions by `CubeState.version_at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command with an idempotency key did: enough to answer a repeat of it."""
+
+    request_digest: str
+    version: int
+    memory_ids: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Rows:
+    """The retrievable intervals of a cube's texts: row i is a text that is live from `since[i]` until
+    before `until[i]` (cube versions). Indexes hold rows; a search at a version masks them.
+
+    A row closes when its memory's text changes or leaves retrieval; a later text or a revival opens another.
+    """
+
+    memory_ids: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    since: array[int] = field(default_factory=lambda: array("q"))
+    until: array[int] = field(default_factory=lambda: array("q"))
+    open_row: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.memory_ids)
+
+    def open(self, memory_id: str, text: str, version: int) -> int:
+        row = len(self.memory_ids)
+        self.memory_ids.append(memory_id)
+        self.texts.append(text)
+        self.since.append(version)
+        self.until.append(OPEN)
+        self.open_row[memory_id] = row
+        return row
+
+    def close(self, memory_id: str, version: int) -> int | None:
+        row = self.open_row.pop(memory_id, None)
+        if row is not None:
+            self.until[row] = version
+        return row
+
+    def copy(self) -> Rows:
+        return Rows(self.memory_ids[:], self.texts[:], self.since[:], self.until[:], dict(self.open_row))
+
+    def live(self, version: int) -> npt.NDArray[np.bool_]:
+        """Mask of shape (rows,): the rows that are live at a cube version. A copy; safe to keep."""
+        since = np.array(self.since, dtype=np.int64)
+        until = np.array(self.until, dtype=np.int64)
+        return (since <= version) & (version < until)
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """What an event did to the rows: the row it closed and the one it opened, if any."""
+
+    closed: int | None = None
+    opened: int | None = None
+
+
+@dataclass(slots=True)
+class CubeState:
+    """The fold of a cube's events. Not thread-safe: its owner guards it.
+
+    `history[memory_id]` holds (cube version, memory) pairs, oldest first.
+    """
+
+    cube_id: str
+    name: str = ""
+    owner: str = ""
+    policy: Policy = field(default_factory=lambda: merged_policy(DEFAULTS, {}))
+    version: int = 0
+    head: bytes = GENESIS
+    created_at_us: int = 0
+    history: dict[str, list[tuple[int, Memory]]] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    rows: Rows = field(default_factory=Rows)
+    recorded_at_us: array[int] = field(default_factory=lambda: array("q"))
+    """Record time of each event, in order of version: never decreasing."""
+    meta_history: list[tuple[int, str, Policy]] = field(default_factory=list)
+    tally: dict[tuple[Form, State], int] = field(default_factory=dict)
+    """Number of memories by form and state, as of now."""
+
+    def apply(self, event: Event) -> RowChange:
+        """Fold the cube's next event in. Events must come in order of version, each once."""
+        if event.version != self.version + 1:
+            raise ValueError(f"cube {self.cube_id} is at version {self.version}, got event {event.version}")
+        self.version, self.head = event.version, event.hash
+        self.recorded_at_us.append(event.recorded_at_us)
+        change = RowChange()
+        if event.type in (EventType.CUBE_CREATED, EventType.CUBE_CHANGED):
+            self._apply_meta(event)
+        elif event.memory_id:
+            change = self._apply_memory(event)
+        if event.idempotency:
+            self._note_outcome(event)
+        return change
+
+    def _apply_meta(self, event: Event) -> None:
+        payload = event.payload()
+        if event.type is EventType.CUBE_CREATED:
+            self.owner, self.created_at_us = payload.get("owner", ""), event.recorded_at_us
+        self.name = payload.get("name", self.name)
+        self.policy = payload.get("policy", self.policy)
+        self.meta_history.append((event.version, self.name, self.policy))
+
+    def _apply_memory(self, event: Event) -> RowChange:
+        revisions = self.history.setdefault(event.memory_id, [])
+        before = revisions[-1][1] if revisions else None
+        after = evolve(before, event)
+        revisions.append((event.version, after))
+        if before is not None:
+            self.tally[before.form, before.state] -= 1
+        self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
+        was, now = before is not None and before.retrievable, after.retrievable
+        if was and now and before is not None and before.text == after.text:
+            return RowChange()
+        closed = self.rows.close(after.id, event.version) if was else None
+        opened = self.rows.open(after.id, after.text, event.version) if now else None
+        return RowChange(closed, opened)
+
+    def _note_outcome(self, event: Event) -> None:
+        # All events of one command carry "key:request"; they are committed together or not at all.
+        key, _, request = event.idempotency.partition(":")
+        known = self.outcomes.get(key)
+        ids = known.memory_ids if known else ()
+        if event.memory_id and event.memory_id not in ids:
+            ids = (*ids, event.memory_id)
+        self.outcomes[key] = Outcome(request, event.version, ids)
+
+    # reading
+
+    def current(self, memory_id: str) -> Memory:
+        """The memory as it is now, or MemoryNotFound."""
+        revisions = self.history.get(memory_id)
+        if not revisions:
+            raise _missing(self.cube_id, memory_id)
+        return revisions[-1][1]
+
+    def find(self, memory_id: str) -> Memory | None:
+        """The memory as it is now, or None when the cube never held it."""
+        revisions = self.history.get(memory_id)
+        return revisions[-1][1] if revisions else None
+
+    def at(self, memory_id: str, as_of: AsOf) -> Memory:
+        """The memory as it was at a cube version, or MemoryNotFound when it was not there yet."""
+        if as_of is None or as_of >= self.version:
+            return self.current(memory_id)
+        revisions = self.history.get(memory_id, [])
+        place = bisect_right(revisions, as_of, key=lambda r: r[0])
+        if place == 0:
+            raise _missing(self.cube_id, memory_id)
+        return revisions[place - 1][1]
+
+    def memories(self, as_of: AsOf) -> Iterator[Memory]:
+        """Every memory as it was at a cube version, in order of first record."""
+        for memory_id, revisions in self.history.items():
+            if as_of is None:
+                yield revisions[-1][1]
+            elif revisions[0][0] <= as_of:
+                yield self.at(memory_id, as_of)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """{form: {state: number of memories}} as of now."""
+        result: dict[str, dict[str, int]] = {}
+        for (form, state), number in self.tally.items():
+            if number:
+                result.setdefault(form.value, {})[state.value] = number
+        return result
+
+    def copy(self) -> CubeState:
+        """A copy that later events of this one do not reach; memories themselves are shared, being immutable."""
+        return replace(
+            self,
+            history={mid: list(revisions) for mid, revisions in self.history.items()},
+            outcomes=dict(self.outcomes),
+            rows=self.rows.copy(),
+            recorded_at_us=self.recorded_at_us[:],
+            meta_history=list(self.meta_history),
+            tally=dict(self.tally),
+        )
+
+    def check_version(self, version: int) -> int:
+        """`version` when the cube has reached it, else VersionNotFound."""
+        if not 0 <= version <= self.version:
+            raise VersionNotFound(
+                f"cube {self.cube_id!r} has versions 0 to {self.version}, not {version}",
+                cube=self.cube_id,
+                version=self.version,
+            )
+        return version
+
+    def version_at(self, time_us: int) -> int:
+        """The cube's version at a time: the number of events recorded up to and including it."""
+        return bisect_right(self.recorded_at_us, time_us)
+
+    # snapshots
+
+    def to_snapshot(self) -> dict[str, Any]:
+        """The whole state as JSON values; `from_snapshot` is the inverse."""
+        return {
+            "format": 1,
+            "cube_id": self.cube_id,
+            "name": self.name,
+            "owner": self.owner,
+            "policy": self.policy,
+            "version": self.version,
+            "head": self.head.hex(),
+            "created_at_us": self.created_at_us,
+            "history": [
+                [mid, [[at, m.version, m.recorded_at_us, to_fields(m)] for at, m in revisions]]
+                for mid, revisions in self.history.items()
+            ],
+            "outcomes": [[k, o.request_digest, o.version, list(o.memory_ids)] for k, o in self.outcomes.items()],
+            "recorded_at_us": self.recorded_at_us.tolist(),
+            "meta_history": [list(m) for m in self.meta_history],
+            "rows": {
+                "memory_ids": self.rows.memory_ids,
+                "texts": self.rows.texts,
+                "since": self.rows.since.tolist(),
+                "until": self.rows.until.tolist(),
+            },
+        }
+
+    @classmethod
+    def from_snapshot(cls, data: dict[str, Any]) -> CubeState:
+        cube_id = data["cube_id"]
+        rows = data["rows"]
+        until = array("q", rows["until"])
+        history = {
+            mid: [
+                (at, from_fields(fields, id=mid, cube_id=cube_id, version=version, recorded_at_us=recorded))
+                for at, version, recorded, fields in revisions
+            ]
+            for mid, revisions in data["history"]
+        }
+        tally: dict[tuple[Form, State], int] = {}
+        for revisions in history.values():
+            memory = revisions[-1][1]
+            tally[memory.form, memory.state] = tally.get((memory.form, memory.state), 0) + 1
+        return cls(
+            cube_id=cube_id,
+            name=data["name"],
+            owner=data["owner"],
+            policy=data["policy"],
+            version=data["version"],
+            head=bytes.fromhex(data["head"]),
+            created_at_us=data["created_at_us"],
+            history=history,
+            outcomes={k: Outcome(request, version, tuple(ids)) for k, request, version, ids in data["outcomes"]},
+            recorded_at_us=array("q", data["recorded_at_us"]),
+            meta_history=[(at, name, policy) for at, name, policy in data["meta_history"]],
+            tally=tally,
+            rows=Rows(
+                memory_ids=rows["memory_ids"],
+                texts=rows["texts"],
+                since=array("q", rows["since"]),
+                until=until,
+                open_row={mid: i for i, mid in enumerate(rows["memory_ids"]) if until[i] == OPEN},
+            ),
+        )
+
+
+def _missing(cube_id: str, memory_id: str) -> MemoryNotFound:
+    return MemoryNotFound(f"no memory {memory_id!r} in cube {cube_id!r}", cube=cube_id, memory=memory_id)

@@ -1,0 +1,139 @@
+"""Who may do what: roles on cubes, the actions they allow, and what a caller is known by.
+
+A principal without a role on a cube gets the same answer as for a cube that does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, Protocol
+
+from actors.errors import CubeNotFound, Forbidden, Unauthenticated
+
+
+class Role(IntEnum):
+    """Roles on a cube; a larger one may do all that a smaller one may."""
+
+    READER = 1
+    WRITER = 2
+    CURATOR = 3
+    OWNER = 4
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+    @classmethod
+    def from_label(cls, label: str) -> Role:
+        return cls[label.upper()]
+
+
+class Action(StrEnum):
+    READ = "read"
+    SEARCH = "search"
+    ADD = "add"
+    CHANGE = "change"
+    ARCHIVE = "archive"
+    TRANSITION = "transition"
+    FREEZE = "freeze"
+    UNFREEZE = "unfreeze"
+    CONFIGURE = "configure"
+    VERIFY = "verify"
+    GRANT = "grant"
+
+
+NEEDED: dict[Action, Role] = {
+    Action.READ: Role.READER,
+    Action.SEARCH: Role.READER,
+    Action.VERIFY: Role.READER,
+    Action.ADD: Role.WRITER,
+    Action.CHANGE: Role.WRITER,
+    Action.ARCHIVE: Role.WRITER,
+    Action.TRANSITION: Role.CURATOR,
+    Action.FREEZE: Role.CURATOR,
+    Action.CONFIGURE: Role.OWNER,
+    Action.GRANT: Role.OWNER,
+}
+"""The smallest role for an action. UNFREEZE is missing: it takes a governor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a principal, known by the key it showed, and the request it asks in."""
+
+    principal: str
+    key_id: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CubeAccess:
+    """Who has which role on one cube, as the system shard records it at `revision`."""
+
+    cube_id: str
+    owner: str
+    grants: Mapping[str, Role] = field(default_factory=dict)
+    archived: bool = False
+    revision: int = 0
+    name: str = ""
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    """Name and policy that the cube was registered with: what its first event is made of."""
+
+    def role_of(self, principal: str) -> Role | None:
+        return Role.OWNER if principal == self.owner else self.grants.get(principal)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAccess:
+    """What holds for every cube: who governs, and which keys no longer count."""
+
+    governors: frozenset[str] = frozenset()
+    revoked_keys: frozenset[str] = frozenset()
+    revision: int = 0
+
+
+class AccessSource(Protocol):
+    """Where a host learns who may do what. Both calls answer from the system shard's committed state."""
+
+    def cube_access(self, cube_id: str) -> CubeAccess | None:
+        """None when the cube was never registered. Raises Unavailable when the system shard does not answer."""
+        ...
+
+    def cluster_access(self) -> ClusterAccess: ...
+
+
+def role_on(caller: Caller, cluster: ClusterAccess, cube: CubeAccess | None) -> Role | None:
+    """The caller's role on the cube; governors own every cube. None hides the cube."""
+    if cube is None or cube.archived:
+        return None
+    return Role.OWNER if caller.principal in cluster.governors else cube.role_of(caller.principal)
+
+
+def authorise(caller: Caller, action: Action, cube_id: str, cluster: ClusterAccess, cube: CubeAccess | None) -> Role:
+    """The caller's role when it allows `action`; else Unauthenticated, CubeNotFound or Forbidden."""
+    check_key(caller, cluster)
+    role = role_on(caller, cluster, cube)
+    if role is None:
+        raise CubeNotFound(f"no cube {cube_id!r}", cube=cube_id)
+    if action is Action.UNFREEZE:
+        if caller.principal not in cluster.governors:
+            raise Forbidden("only a governor can unfreeze a memory", cube=cube_id, action=action.value)
+        return role
+    if role < NEEDED[action]:
+        raise Forbidden(
+            f"{action} on cube {cube_id!r} needs the role {NEEDED[action].label}, you are {role.label}; "
+            "its owner can grant it",
+            cube=cube_id,
+            action=action.value,
+            role=role.label,
+            needed=NEEDED[action].label,
+        )
+    return role
+
+
+def check_key(caller: Caller, cluster: ClusterAccess) -> None:
+    """Raise Unauthenticated when the caller's key was revoked after it was checked at the edge."""
+    if caller.key_id in cluster.revoked_keys:
+        raise Unauthenticated("this API key was revoked")

@@ -1,0 +1,150 @@
+"""A memory at one moment, and how an event makes the next moment of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from actors.memory.events import Event, EventType
+from actors.memory.lifecycle import RETRIEVABLE, State
+
+
+class Form(StrEnum):
+    PLAINTEXT = "plaintext"
+    ACTIVATION = "activation"
+    PARAMETRIC = "parametric"
+
+
+class Kind(StrEnum):
+    """What a memory holds (`type` at the edge)."""
+
+    MESSAGE = "message"
+    FACT = "fact"
+    PREFERENCE = "preference"
+    DOCUMENT = "document"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A version of a memory, in whatever cube."""
+
+    cube_id: str
+    memory_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One memory as it stood after an event. Times are microseconds since the epoch, UTC.
+
+    `version` counts the memory's own contents from 1; a change of state alone keeps it.
+    `occurred_at_us` is when it was true (valid time), `recorded_at_us` when this content was recorded.
+    """
+
+    id: str
+    cube_id: str
+    version: int
+    form: Form
+    type: str
+    state: State
+    text: str
+    recorded_at_us: int
+    role: str = ""
+    speaker: str = ""
+    session: str = ""
+    ref: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    occurred_at_us: int | None = None
+    valid_from_us: int | None = None
+    valid_to_us: int | None = None
+    expires_at_us: int | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
+    derived_from: tuple[Reference, ...] = ()
+
+    @property
+    def retrievable(self) -> bool:
+        return self.state in RETRIEVABLE and bool(self.text)
+
+
+def to_fields(memory: Memory) -> dict[str, Any]:
+    """The memory as JSON values; defaults are left out. `from_fields` is the inverse."""
+    fields: dict[str, Any] = {
+        "form": memory.form.value,
+        "type": memory.type,
+        "state": memory.state.value,
+        "text": memory.text,
+    }
+    for name in _OPTIONAL:
+        value = getattr(memory, name)
+        if value not in (None, "", (), {}):
+            fields[name] = value
+    if memory.tags:
+        fields["tags"] = list(memory.tags)
+    if memory.derived_from:
+        fields["derived_from"] = [[r.cube_id, r.memory_id, r.version] for r in memory.derived_from]
+    return fields
+
+
+_OPTIONAL = (
+    "role",
+    "speaker",
+    "session",
+    "ref",
+    "metadata",
+    "occurred_at_us",
+    "valid_from_us",
+    "valid_to_us",
+    "expires_at_us",
+    "source",
+)
+
+
+def from_fields(fields: Mapping[str, Any], *, id: str, cube_id: str, version: int, recorded_at_us: int) -> Memory:
+    optional = {name: fields[name] for name in _OPTIONAL if name in fields}
+    return Memory(
+        id=id,
+        cube_id=cube_id,
+        version=version,
+        form=Form(fields.get("form", Form.PLAINTEXT)),
+        type=fields.get("type", Kind.NOTE.value),
+        state=State(fields.get("state", State.ACTIVATED)),
+        text=fields.get("text", ""),
+        recorded_at_us=recorded_at_us,
+        tags=tuple(fields.get("tags", ())),
+        derived_from=tuple(Reference(*r) for r in fields.get("derived_from", ())),
+        **optional,
+    )
+
+
+def evolve(memory: Memory | None, event: Event) -> Memory:
+    """The memory after `event`; `memory` is what it was before, None when the event adds it.
+
+    Pure and total over well-formed events; both the fold and a pending draft stand on it.
+    """
+    payload = event.payload()
+    if event.type is EventType.MEMORY_ADDED or memory is None:
+        return from_fields(
+            payload,
+            id=event.memory_id,
+            cube_id=event.cube_id,
+            version=event.memory_version,
+            recorded_at_us=event.recorded_at_us,
+        )
+    if event.type is EventType.MEMORY_CHANGED:
+        merged = {**to_fields(memory), **payload.get("set", {})}
+        for name in payload.get("unset", ()):
+            merged.pop(name, None)
+        return from_fields(
+            merged,
+            id=memory.id,
+            cube_id=memory.cube_id,
+            version=event.memory_version,
+            recorded_at_us=event.recorded_at_us,
+        )
+    if event.type is EventType.MEMORY_TRANSITIONED:
+        return replace(memory, state=State(payload.get("to", memory.state)))
+    return memory

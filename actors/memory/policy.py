@@ -1,0 +1,42 @@
+"""A cube's policy: what is done with what enters it and what becomes of it over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from actors.errors import InvalidRequest, PolicyUnavailable
+
+Policy = dict[str, dict[str, Any]]
+
+DEFAULTS: Policy = {
+    "redaction": {"mode": "off", "entities": []},
+    "retention": {"archive_after_days": None},
+    "promotion": {"enabled": False},
+    "distillation": {"enabled": False},
+}
+
+_NEUTRAL: Policy = DEFAULTS
+"""What this build can honour: each part at its default. A policy is a promise, so a setting without
+an effect is refused instead of stored."""
+
+
+def merged_policy(current: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> Policy:
+    """`current` with `changes` laid over it, part by part; unknown names and unhonoured values are refused."""
+    result: Policy = {part: {**DEFAULTS[part], **current.get(part, {})} for part in DEFAULTS}
+    for part, settings in changes.items():
+        if part not in DEFAULTS:
+            raise InvalidRequest(f"unknown policy part {part!r}; known: {', '.join(DEFAULTS)}")
+        if not isinstance(settings, Mapping):
+            raise InvalidRequest(f"policy part {part!r} must be an object")
+        for name, value in settings.items():
+            if name not in DEFAULTS[part]:
+                raise InvalidRequest(f"unknown setting {part}.{name}; known: {', '.join(DEFAULTS[part])}")
+            if value != _NEUTRAL[part][name]:
+                raise PolicyUnavailable(
+                    f"{part}.{name} = {value!r} is not available; only {_NEUTRAL[part][name]!r} is",
+                    part=part,
+                    setting=name,
+                )
+            result[part][name] = value
+    return result

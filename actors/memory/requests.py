@@ -1,0 +1,265 @@
+"""Requests and answers, as they travel between the edge, the gateway and the hosts.
+
+Frozen and picklable. The edge has already checked shapes and limits; what depends on a cube's state
+or on the caller's role is checked where the state is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.memory.item import Kind, Memory, Reference
+from actors.memory.lifecycle import State
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in a cube's past: a cube version, or a record time. Exactly one of them is set."""
+
+    version: int | None = None
+    time_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list; `next` is an opaque cursor, None at the end."""
+
+    items: tuple[T, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMemory:
+    """What is to be remembered. Times are microseconds since the epoch, UTC."""
+
+    text: str
+    type: str = Kind.NOTE.value
+    role: str = ""
+    speaker: str = ""
+    session: str = ""
+    ref: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    occurred_at_us: int | None = None
+    valid_from_us: int | None = None
+    valid_to_us: int | None = None
+    expires_at_us: int | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
+    derived_from: tuple[Reference, ...] = ()
+
+
+class Wait(StrEnum):
+    """What an answer waits for: the journal alone, or the indexes too (read-your-writes)."""
+
+    JOURNAL = "journal"
+    INDEX = "index"
+
+
+@dataclass(frozen=True, slots=True)
+class AddMemories:
+    memories: tuple[NewMemory, ...]
+    idempotency_key: str = ""
+    wait: Wait = Wait.INDEX
+
+
+@dataclass(frozen=True, slots=True)
+class AddedMemory:
+    id: str
+    version: int
+    state: State
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """`version` is the cube's version after the last event of the add."""
+
+    version: int
+    memories: tuple[AddedMemory, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMemory:
+    """A new version: `set` holds the fields that change (names of NewMemory), None clears one."""
+
+    memory_id: str
+    set: Mapping[str, Any]
+    reason: str = ""
+    if_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveMemory:
+    """A requested transition. A plain delete is a move to `archived`."""
+
+    memory_id: str
+    to: State
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListMemories:
+    limit: int = 50
+    cursor: str | None = None
+    state: State | None = None
+    form: str | None = None
+    type: str | None = None
+    as_of: Moment | None = None
+
+
+class Channel(StrEnum):
+    DENSE = "dense"
+    LEXICAL = "lexical"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchCube:
+    """A search of one cube. `query_vector` (shape (dimension,), unit length) is None when it could not be made."""
+
+    query: str
+    query_vector: npt.NDArray[np.float32] | None
+    model_id: str
+    top_k: int
+    filter: Mapping[str, Any] | None = None
+    as_of: Moment | None = None
+    channels: frozenset[Channel] = frozenset(Channel)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A found memory. `score` is comparable between cubes; `channels` are the parts it is made of."""
+
+    memory: Memory
+    score: float
+    channels: Mapping[str, float]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """A channel or cube that could not answer (in full), and why."""
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CubeHits:
+    hits: tuple[Hit, ...]
+    degraded: tuple[Shortfall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CubeView:
+    """A cube's manifest."""
+
+    id: str
+    name: str
+    owner: str
+    version: int
+    created_at_us: int
+    counts: Mapping[str, Mapping[str, int]]
+    policy: Mapping[str, Mapping[str, Any]]
+    grants: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class NewCube:
+    id: str
+    name: str = ""
+    policy: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CubeSummary:
+    """A cube in a list: what the system shard knows of it, without opening it."""
+
+    id: str
+    owner: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """`expires_at_us` None: it never expires. `default_cube` is used by chat that names none."""
+
+    principal: str
+    name: str = ""
+    governor: bool = False
+    default_cube: str = ""
+    expires_at_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    id: str
+    principal: str
+    name: str
+    governor: bool
+    default_cube: str
+    created_at_us: int
+    expires_at_us: int | None
+    revoked_at_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """The only place where a key's secret exists outside its owner's hands: shown once, stored hashed."""
+
+    secret: str
+    view: KeyView
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalView:
+    id: str
+    governor: bool
+    created_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """`problems` is empty when chain and journal hold; the first entry names the first break."""
+
+    cube_id: str
+    events: int
+    problems: tuple[str, ...]
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REFUSED = "refused"
+    STOPPED = "stopped"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as recorded. `progress` runs from 0 to 1; `result` is the job's own JSON report."""
+
+    id: str
+    name: str
+    cube_id: str
+    principal: str
+    status: JobStatus
+    args: Mapping[str, Any]
+    created_at_us: int
+    reason: str = ""
+    progress: float = 0.0
+    result: Mapping[str, Any] | None = None
+    started_at_us: int | None = None
+    ended_at_us: int | None = None
