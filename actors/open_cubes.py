@@ -1,0 +1,187 @@
+"""The cubes of a shard that are in memory: opened on first touch, evicted when cold.
+
+A cube is its newest snapshot plus the tail: the events since the snapshots were written, kept in memory
+whether their cubes are open or not. So opening a cube reads one snapshot and nothing of the journal.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import orjson
+
+from actors.errors import Corrupted
+from actors.memory.cube import CubeState, RowChange
+from actors.memory.events import Event
+from actors.memory.ports import Snapshots
+
+log = logging.getLogger(__name__)
+
+Fold = Callable[[str], Iterable[Event]]
+"""Every event of a cube from the journal: the way out when its snapshot cannot be read."""
+
+
+@dataclass(slots=True)
+class OpenCube:
+    """A cube in memory. `lock` guards `state`: the writer changes it, readers copy from it."""
+
+    state: CubeState
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    pins: int = 0
+
+
+class OpenCubes:
+    """Safe to use from many threads. A cube may be changed only while it is pinned."""
+
+    def __init__(self, snapshots: Snapshots, fold: Fold, limit: int, on_evict: Callable[[str], None]) -> None:
+        self._snapshots = snapshots
+        self._fold = fold
+        self._limit = limit
+        self._on_evict = on_evict
+        self._guard = threading.Lock()
+        self._open: OrderedDict[str, OpenCube] = OrderedDict()
+        self._loading: dict[str, threading.Event] = {}
+        self._tail: dict[str, list[Event]] = {}
+        self.tail_events = 0
+        self.incidents: list[str] = []
+
+    def extend_tail(self, events: Iterable[Event]) -> None:
+        """Take events in that are committed, but in no snapshot yet."""
+        with self._guard:
+            self._extend(events)
+
+    def _extend(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._tail.setdefault(event.cube_id, []).append(event)
+            self.tail_events += 1
+
+    @contextmanager
+    def pinned(self, cube_id: str) -> Iterator[OpenCube]:
+        """The cube, opened when it was not, and kept in memory until the block ends."""
+        cube = self._pin(cube_id)
+        try:
+            yield cube
+        finally:
+            self._unpin(cube)
+
+    def _pin(self, cube_id: str) -> OpenCube:
+        while True:
+            with self._guard:
+                cube = self._open.get(cube_id)
+                if cube is not None:
+                    cube.pins += 1
+                    self._open.move_to_end(cube_id)
+                    return cube
+                loading = self._loading.get(cube_id)
+                if loading is None:
+                    loading = self._loading[cube_id] = threading.Event()
+                    break
+            loading.wait()
+        try:
+            cube = OpenCube(self._load(cube_id), pins=1)
+            with self._guard:
+                self._open[cube_id] = cube
+            return cube
+        finally:
+            with self._guard:
+                del self._loading[cube_id]
+            loading.set()
+
+    def _unpin(self, cube: OpenCube) -> None:
+        evicted: list[str] = []
+        with self._guard:
+            cube.pins -= 1
+            if len(self._open) > self._limit:
+                cold = [name for name, candidate in self._open.items() if candidate.pins == 0]
+                evicted = cold[: len(self._open) - self._limit]
+                for name in evicted:
+                    del self._open[name]
+        for name in evicted:
+            self._on_evict(name)
+
+    def _load(self, cube_id: str) -> CubeState:
+        with self._guard:
+            tail = list(self._tail.get(cube_id, ()))
+        try:
+            stored = self._snapshots.read(cube_id)
+            state = CubeState(cube_id) if stored is None else CubeState.from_snapshot(orjson.loads(stored))
+        except Corrupted as damaged:
+            self.incidents.append(str(damaged))
+            log.error("%s; folding cube %s from the journal instead", damaged, cube_id)
+            state = CubeState(cube_id)
+            tail = list(self._fold(cube_id))
+        for event in tail:
+            if event.version > state.version:
+                state.apply(event)
+        return state
+
+    def opened(self, cube_id: str) -> OpenCube:
+        """A cube that the caller knows to be pinned."""
+        with self._guard:
+            return self._open[cube_id]
+
+    def apply(self, events: list[Event]) -> list[tuple[Event, RowChange]]:
+        """Fold committed events into their (pinned) cubes, in order."""
+        changes = []
+        with self._guard:
+            self._extend(events)
+            cubes = {event.cube_id: self._open[event.cube_id] for event in events}
+        for event in events:
+            cube = cubes[event.cube_id]
+            with cube.lock:
+                changes.append((event, cube.state.apply(event)))
+        return changes
+
+    # snapshots
+
+    def capture(self) -> list[tuple[str, CubeState | None, list[Event]]]:
+        """For each cube of the tail: its id, a copy of its state if it is open, else None and its tail events.
+
+        Call it in the writer's sequence: the copies then stand at the journal's position.
+        """
+        with self._guard:
+            tails = {cube_id: list(events) for cube_id, events in self._tail.items()}
+            open_now = {cube_id: self._open.get(cube_id) for cube_id in tails}
+        captured: list[tuple[str, CubeState | None, list[Event]]] = []
+        for cube_id, events in tails.items():
+            cube = open_now[cube_id]
+            if cube is None:
+                captured.append((cube_id, None, events))
+                continue
+            with cube.lock:
+                captured.append((cube_id, cube.state.copy(), events))
+        return captured
+
+    def encode(self, captured: tuple[str, CubeState | None, list[Event]]) -> tuple[str, bytes]:
+        """A captured cube as the bytes of its snapshot."""
+        cube_id, state, events = captured
+        if state is None:
+            state = self._load_at(cube_id, events)
+        return cube_id, orjson.dumps(state.to_snapshot())
+
+    def _load_at(self, cube_id: str, events: list[Event]) -> CubeState:
+        stored = self._snapshots.read(cube_id)
+        state = CubeState(cube_id) if stored is None else CubeState.from_snapshot(orjson.loads(stored))
+        for event in events:
+            if event.version > state.version:
+                state.apply(event)
+        return state
+
+    def trim(self, position: int) -> None:
+        """Forget the tail up to a journal position that the snapshots now reach."""
+        with self._guard:
+            kept = {
+                cube_id: [event for event in events if event.position > position]
+                for cube_id, events in self._tail.items()
+            }
+            self._tail = {cube_id: events for cube_id, events in kept.items() if events}
+            self.tail_events = sum(len(events) for events in self._tail.values())
+
+    def status(self) -> dict[str, int]:
+        with self._guard:
+            return {"open_cubes": len(self._open), "tail_events": self.tail_events}
