@@ -26,6 +26,10 @@ Fold = Callable[[str], Iterable[Event]]
 """Every event of a cube from the journal: the way out when its snapshot cannot be read."""
 
 
+Captured = tuple[str, CubeState | None, list[Event]]
+"""A cube of the tail: its id, a copy of its state if it is open, and its events since the last snapshot."""
+
+
 @dataclass(slots=True)
 class OpenCube:
     """A cube in memory. `lock` guards `state`: the writer changes it, readers copy from it."""
@@ -139,7 +143,7 @@ class OpenCubes:
 
     # snapshots
 
-    def capture(self) -> list[tuple[str, CubeState | None, list[Event]]]:
+    def capture(self) -> list[Captured]:
         """For each cube of the tail: its id, a copy of its state if it is open, else None and its tail events.
 
         Call it in the writer's sequence: the copies then stand at the journal's position.
@@ -147,7 +151,7 @@ class OpenCubes:
         with self._guard:
             tails = {cube_id: list(events) for cube_id, events in self._tail.items()}
             open_now = {cube_id: self._open.get(cube_id) for cube_id in tails}
-        captured: list[tuple[str, CubeState | None, list[Event]]] = []
+        captured: list[Captured] = []
         for cube_id, events in tails.items():
             cube = open_now[cube_id]
             if cube is None:
@@ -157,7 +161,7 @@ class OpenCubes:
                 captured.append((cube_id, cube.state.copy(), events))
         return captured
 
-    def encode(self, captured: tuple[str, CubeState | None, list[Event]]) -> tuple[str, bytes]:
+    def encode(self, captured: Captured) -> tuple[str, bytes]:
         """A captured cube as the bytes of its snapshot."""
         cube_id, state, events = captured
         if state is None:

@@ -42,7 +42,9 @@ def test_filters_and_the_past() -> None:
     assert page_of(cube.state, ListMemories(type="fact"), None).items == ()
 
 
-@pytest.mark.parametrize("bad", ["", "x", "!!!", "bm90IGpzb24", Cursor("other", 1, 0).encode(), Cursor("c", 99, 0).encode()])
+@pytest.mark.parametrize(
+    "bad", ["", "x", "!!!", "bm90IGpzb24", Cursor("other", 1, 0).encode(), Cursor("c", 99, 0).encode()]
+)
 def test_a_cursor_of_another_list_is_named_as_such(bad: str) -> None:
     cube, _ = _cube(1)
     with pytest.raises(InvalidCursor):

@@ -1,0 +1,194 @@
+"""One shard: its journal, the cubes folded from it, and the indexes that follow it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from actors.errors import MemosError
+from actors.memory.commands import CubeDraft, create
+from actors.memory.draft import Origin, Sealer
+from actors.memory.events import Event
+from actors.memory.ports import Clock, Embedder, Journal, JsonObject, LexicalIndex, Snapshots, VectorIndex
+from actors.memory.requests import CubeHits, SearchCube
+from actors.open_cubes import Captured, OpenCube, OpenCubes
+from actors.projector import Projector
+from actors.retrieval import CubeSearch
+from actors.row_deltas import RowDelta
+from actors.writer import ShardWriter
+
+R = TypeVar("R")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardParts:
+    """The adapters that a shard stands on, opened."""
+
+    journal: Journal
+    snapshots: Snapshots
+    vectors: VectorIndex
+    lexical: LexicalIndex
+    embedder: Embedder
+    clock: Clock
+    sealer: Sealer
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLimits:
+    """Bounds of one shard: cubes in memory, commands waiting, events between snapshots, seconds for indexes."""
+
+    open_cubes: int = 256
+    queue: int = 1024
+    snapshot_events: int = 2000
+    index_wait_s: float = 10.0
+
+
+class Shard:
+    """Journal first, then the indexes. Methods are safe to call from many threads."""
+
+    def __init__(self, number: int, parts: ShardParts, limits: ShardLimits) -> None:
+        self.number = number
+        self._parts = parts
+        self._limits = limits
+        self._cubes = OpenCubes(parts.snapshots, parts.journal.read_cube, limits.open_cubes, self._evicted)
+        self._snapshotting = threading.Lock()
+        self._snapshot_thread: threading.Thread | None = None
+        self._closing = False
+        self._cubes.extend_tail(parts.journal.read(after=parts.snapshots.position))
+        self._projector = Projector(parts.vectors, parts.lexical, parts.embedder)
+        self._search = CubeSearch(parts.vectors, parts.lexical, parts.embedder.model_id)
+        self._replay()
+        self.writer: ShardWriter[CubeDraft] = ShardWriter(
+            parts.journal,
+            clock=parts.clock,
+            open_draft=lambda cube_id: CubeDraft(self._cubes.opened(cube_id).state, parts.sealer),
+            apply=self._apply,
+            queue_limit=limits.queue,
+        )
+
+    # commands
+
+    def run(self, cube_id: str, decide: Callable[[CubeDraft], R]) -> R:
+        """Decide in the writer's sequence and return once the events are durable."""
+        with self._cubes.pinned(cube_id):
+            return self.writer.submit(cube_id, decide).result()
+
+    @contextmanager
+    def reading(self, cube_id: str) -> Iterator[OpenCube]:
+        """The cube, pinned and locked: copy out what is needed and leave soon."""
+        with self._cubes.pinned(cube_id) as cube, cube.lock:
+            yield cube
+
+    def ensure_created(self, cube_id: str, origin: Origin, owner: str, name: str, policy: JsonObject) -> None:
+        """Give a registered cube its first event, if it has none."""
+        with self._cubes.pinned(cube_id) as cube:
+            if cube.state.version == 0:
+                self.writer.submit(cube_id, lambda draft: create(draft, origin, owner, name, policy)).result()
+
+    def search(self, cube_id: str, request: SearchCube) -> CubeHits:
+        with self._cubes.pinned(cube_id) as cube:
+            return self._search.search(cube, request, self._projector, self._limits.index_wait_s)
+
+    def wait_indexed(self, cube_id: str, version: int) -> bool:
+        """Whether the indexes reached a version of a cube within the limit's seconds."""
+        return self._projector.wait(cube_id, version, self._limits.index_wait_s)
+
+    def verify(self, cube_id: str) -> list[str]:
+        """What is wrong with the cube's chain and the shard's journal; in the writer's sequence."""
+        return self.writer.run_exclusive(lambda: self._parts.journal.verify(cube_id)).result()
+
+    # following the journal
+
+    def _apply(self, events: list[Event]) -> None:
+        deltas = []
+        for event, change in self._cubes.apply(events):
+            rows = self._cubes.opened(event.cube_id).state.rows
+            deltas.append(RowDelta.of(event, change, rows))
+        self._projector.feed(deltas)
+        if self._cubes.tail_events >= self._limits.snapshot_events:
+            self._start_snapshot()
+
+    def _replay(self) -> None:
+        """Feed the indexes what they missed: the rows of events beyond the position that they reached."""
+        reached = min(self._parts.vectors.position, self._parts.lexical.position)
+        if reached >= self._parts.journal.position:
+            return
+        first_missed: dict[str, int] = {}
+        for event in self._parts.journal.read(after=reached):
+            first_missed.setdefault(event.cube_id, event.version)
+        for cube_id, version in first_missed.items():
+            with self.reading(cube_id) as cube:
+                self._projector.feed(RowDelta.since(cube.state, version))
+        self._projector.feed([RowDelta.reached(self._parts.journal.position)])
+
+    def _evicted(self, cube_id: str) -> None:
+        self._parts.vectors.unload(cube_id)
+        self._search.forget(cube_id)
+
+    # snapshots
+
+    def _start_snapshot(self) -> None:
+        if self._closing or not self._snapshotting.acquire(blocking=False):
+            return
+        self._snapshot_thread = threading.Thread(target=self._background_snapshot, name=f"snapshot-{self.number}")
+        self._snapshot_thread.start()
+
+    def _background_snapshot(self) -> None:
+        try:
+            self._write_snapshot()
+        except Exception:  # the outer loop of a background thread: the journal still holds everything
+            log.exception("snapshot of shard %d failed; the next one will cover it", self.number)
+        finally:
+            self._snapshotting.release()
+
+    def _write_snapshot(self) -> None:
+        def capture() -> tuple[int, list[Captured]]:
+            return self._parts.journal.position, self._cubes.capture()
+
+        position, captured = self.writer.run_exclusive(capture).result()
+        if position > self._parts.snapshots.position:
+            self._parts.snapshots.write(position, (self._cubes.encode(item) for item in captured))
+        self._cubes.trim(position)
+
+    # running
+
+    @property
+    def failure(self) -> MemosError | None:
+        """Why the shard takes no more writes, None while it does."""
+        return self.writer.failure
+
+    def status(self) -> JsonObject:
+        """Where the shard stands: journal, what follows it, what waits."""
+        return {
+            "epoch": self._parts.journal.epoch,
+            "position": self._parts.journal.position,
+            "snapshot_position": self._parts.snapshots.position,
+            "indexed": {"dense": self._parts.vectors.position, "lexical": self._parts.lexical.position},
+            "lag": self._projector.lag(),
+            "index_failures": self._projector.failures(),
+            "writer": asdict(self.writer.counters),
+            "incidents": list(self._cubes.incidents),
+            **self._cubes.status(),
+        }
+
+    def not_ready(self) -> list[str]:
+        """What keeps the shard from answering in full, in words."""
+        failures = self._projector.failures()
+        return [f"shard {self.number}: {channel} index: {why}" for channel, why in failures.items()]
+
+    def close(self) -> None:
+        """Drain the writer, snapshot what changed, store the indexes. What this cannot do, the next opening replays."""
+        self._closing = True
+        with self._snapshotting:
+            if self._cubes.tail_events and self.failure is None:
+                self._write_snapshot()
+        self.writer.close()
+        self._projector.close()
+        self._parts.lexical.close()
+        self._parts.vectors.close()
+        self._parts.journal.close()

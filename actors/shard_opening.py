@@ -1,0 +1,88 @@
+"""How a shard is opened: from a frozen spec to its adapters. Indexes that cannot be trusted are rebuilt."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actors.clock import SystemClock
+from actors.errors import ConfigError, Corrupted
+from actors.memory.analysis import ANALYSIS_VERSION
+from actors.memory.draft import Sealer
+from actors.memory.ports import Embedder
+from actors.shard import Shard, ShardLimits, ShardParts
+from actors.stores.journal import DeltaJournal
+from actors.stores.lexical.tantivy_index import TantivyIndex
+from actors.stores.location import StorageSpec
+from actors.stores.snapshots import ParquetSnapshots
+from actors.stores.vectors.faiss_index import FaissVectorIndex
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """What a host is made of. `shards_uri` holds the truth; `index_folder`, local, what can be rebuilt from it.
+
+    `shards` are the numbers that this host owns, of `shard_count` in all.
+    """
+
+    name: str
+    shards_uri: str
+    index_folder: str
+    shards: tuple[int, ...]
+    shard_count: int
+    chain_key: bytes
+    storage_options: Mapping[str, str] = field(default_factory=dict)
+    limits: ShardLimits = field(default_factory=ShardLimits)
+
+
+def shard_name(number: int) -> str:
+    return f"{number:03d}"
+
+
+def open_shard(spec: HostSpec, number: int, embedder: Embedder) -> Shard:
+    """Claim the shard's journal and bring everything that follows it up to it.
+
+    Raises what opening a journal raises. A damaged index is named in the log and rebuilt from the journal.
+    """
+    base = f"{spec.shards_uri.rstrip('/')}/{shard_name(number)}"
+    options = dict(spec.storage_options)
+    indexes = Path(spec.index_folder) / shard_name(number)
+    journal = DeltaJournal(
+        StorageSpec(f"{base}/journal", options), StorageSpec(f"{base}/anchors", options), spec.chain_key
+    )
+    parts = ShardParts(
+        journal=journal,
+        snapshots=ParquetSnapshots(StorageSpec(f"{base}/snapshots", options)),
+        vectors=_open_vectors(indexes / "vectors", embedder),
+        lexical=_open_lexical(indexes / "lexical"),
+        embedder=embedder,
+        clock=SystemClock(),
+        sealer=Sealer(spec.chain_key, secrets.token_bytes),
+    )
+    return Shard(number, parts, spec.limits)
+
+
+def _open_vectors(folder: Path, embedder: Embedder) -> FaissVectorIndex:
+    try:
+        return FaissVectorIndex(folder, embedder.model_id, embedder.dimension)
+    except Corrupted as damaged:
+        log.error("%s; rebuilding the vectors from the journal", damaged)
+    except ConfigError as other_model:
+        log.warning("%s; embedding everything anew", other_model)
+    FaissVectorIndex.discard(folder)
+    return FaissVectorIndex(folder, embedder.model_id, embedder.dimension)
+
+
+def _open_lexical(folder: Path) -> TantivyIndex:
+    analysis = str(ANALYSIS_VERSION)
+    try:
+        return TantivyIndex(folder, analysis)
+    except Corrupted as damaged:
+        log.error("%s; rebuilding it", damaged)
+    TantivyIndex.discard(folder)
+    return TantivyIndex(folder, analysis)

@@ -1,0 +1,117 @@
+"""A CubeHost on in-process adapters, and on files: the same parts that production opens, without Ray."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from actors.clock import SystemClock
+from actors.errors import Unavailable
+from actors.host import CubeHost, HostSpec
+from actors.memory.analysis import terms_of
+from actors.memory.draft import Sealer
+from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
+from actors.memory.ports import Vectors
+from actors.memory.requests import AddMemories, NewMemory, SearchCube
+from actors.shard import Shard, ShardLimits, ShardParts
+from actors.stores.journal.plain import PlainJournal, PlainStorage
+from actors.stores.lexical.plain import PlainLexicalIndex
+from actors.stores.vectors.plain import PlainVectorIndex
+from tests.unit.test_open_cubes import DictSnapshots
+
+OWNER = Caller("olga", "key-o", "req")
+KEY = b"c" * 32
+
+
+class HashEmbedder:
+    """A bag of hashed terms: texts that share words are near each other. `broken` makes it fail."""
+
+    model_id = "hash@1"
+    dimension = 64
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.embedded = 0
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        if self.broken:
+            raise Unavailable("the embedder is down")
+        self.embedded += len(texts)
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        for i, text in enumerate(texts):
+            vectors[i, 0] = 0.1
+            for term in terms_of(text):
+                vectors[i, hashlib.blake2b(term.encode()).digest()[0] % self.dimension] += 1
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@dataclass
+class Catalogue:
+    """An access source that tests write to."""
+
+    cubes: dict[str, CubeAccess] = field(default_factory=dict)
+    cluster: ClusterAccess = field(default_factory=lambda: ClusterAccess(frozenset({"gov"})))
+
+    def register(self, cube_id: str, owner: str = "olga", **grants: Role) -> None:
+        self.cubes[cube_id] = CubeAccess(cube_id, owner, grants, name=f"Cube {cube_id}", revision=1)
+
+    def cube_access(self, cube_id: str) -> CubeAccess | None:
+        return self.cubes.get(cube_id)
+
+    def cluster_access(self) -> ClusterAccess:
+        return self.cluster
+
+
+class PlainRig:
+    """A host of one shard on in-process adapters; `reopen` is what a restart of its process would do."""
+
+    def __init__(self, limits: ShardLimits | None = None) -> None:
+        self.storage = PlainStorage()
+        self.snapshots = DictSnapshots()
+        self.embedder = HashEmbedder()
+        self.catalogue = Catalogue()
+        self.limits = limits or ShardLimits(index_wait_s=2.0)
+        self.vectors, self.lexical = PlainVectorIndex(), PlainLexicalIndex()
+        self.host = self.open()
+
+    def open(self) -> CubeHost:
+        spec = HostSpec("host-0", "plain", "plain", (0,), 1, KEY, limits=self.limits)
+        return CubeHost(spec, self._open_shard, self.catalogue, SystemClock())
+
+    def reopen(self) -> None:
+        self.host = self.open()
+
+    def _open_shard(self, number: int) -> Shard:
+        parts = ShardParts(
+            journal=PlainJournal(self.storage, KEY),
+            snapshots=self.snapshots,
+            vectors=self.vectors,
+            lexical=self.lexical,
+            embedder=self.embedder,
+            clock=SystemClock(),
+            sealer=Sealer(KEY, secrets.token_bytes),
+        )
+        return Shard(number, parts, self.limits)
+
+
+def file_host(
+    folder: Path, catalogue: Catalogue, embedder: HashEmbedder, limits: ShardLimits | None = None
+) -> CubeHost:
+    """A host of two shards on files, opened as production opens it."""
+    spec = HostSpec(
+        "host-0", str(folder / "shards"), str(folder / "indexes"), (0, 1), 2, KEY, limits=limits or ShardLimits()
+    )
+    return CubeHost.open(spec, embedder, catalogue)
+
+
+def texts(*contents: str, key: str = "") -> AddMemories:
+    return AddMemories(tuple(NewMemory(text, ref=text) for text in contents), key)
+
+
+def query(text: str, embedder: HashEmbedder, top_k: int = 5) -> SearchCube:
+    return SearchCube(text, embedder.embed([text])[0], embedder.model_id, top_k)

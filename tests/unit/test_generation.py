@@ -1,0 +1,189 @@
+"""A model on one thread, streamed to many chats; queries embedded together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from actors.errors import ContextOverflow, Overloaded, Unavailable
+from actors.memory.item import Form, Memory, Reference
+from actors.memory.lifecycle import State
+from actors.memory.ports import Capabilities, ChatTurn, Engine, Generated, Sampling
+from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
+from serve.generation import EngineChat, Prompt
+from serve.retrieval import BatchedQueryEmbedder
+from tests.unit.edge import run
+
+FACT = Memory("mem_1", "home", 3, Form.PLAINTEXT, "fact", State.ACTIVATED, "Rex is a dog", 0)
+REQUEST = ChatRequest((ChatTurn("user", "who is Rex"),), (FACT,), Sampling(max_tokens=5))
+
+
+class StepEngine:
+    """Yields five words; waits before each until it is let go."""
+
+    model_id = "step"
+    capabilities = Capabilities()
+    context_tokens = 100
+
+    def __init__(self) -> None:
+        self.go = threading.Semaphore(0)
+        self.closed = threading.Event()
+        self.started = 0
+        self.turns: Sequence[ChatTurn] = ()
+
+    def count_tokens(self, turns: Sequence[ChatTurn]) -> int:
+        return sum(len(turn.content.split()) for turn in turns)
+
+    def generate(self, turns: Sequence[ChatTurn], sampling: Sampling) -> Iterator[Generated]:
+        self.started += 1
+        self.turns = turns
+        try:
+            for i in range(sampling.max_tokens):
+                self.go.acquire(timeout=10)
+                last = i == sampling.max_tokens - 1
+                yield Generated(f"w{i} ", 9, i + 1, finish_reason="length" if last else None)
+        finally:
+            self.closed.set()
+
+
+def write(engine: Engine, turns: Sequence[ChatTurn], memories: Sequence[Memory], max_tokens: int) -> Prompt:
+    if engine.count_tokens(turns) > 50:
+        raise ContextOverflow("too long")
+    facts = ChatTurn("system", "; ".join(memory.text for memory in memories))
+    used = tuple(UsedMemory(Reference(m.cube_id, m.id, m.version), m.form) for m in memories)
+    return Prompt((facts, *turns), used)
+
+
+def test_pieces_come_in_order_and_the_first_names_what_was_used() -> None:
+    async def chat() -> list[ChatPiece]:
+        engine.go.release(5)
+        return [piece async for piece in EngineChat(engine, write, 4).stream(REQUEST)]
+
+    engine = StepEngine()
+    pieces = run(chat())
+    assert [piece.text for piece in pieces] == ["w0 ", "w1 ", "w2 ", "w3 ", "w4 "]
+    assert [len(piece.used) for piece in pieces] == [1, 0, 0, 0, 0]
+    assert pieces[0].used[0].reference == Reference("home", "mem_1", 3)
+    assert [piece.finish_reason for piece in pieces] == [None] * 4 + ["length"]
+    assert engine.turns[0].content == "Rex is a dog"
+
+
+def test_closing_a_chat_frees_the_engine_for_the_next() -> None:
+    async def chat() -> None:
+        backend = EngineChat(engine, write, 4)
+        first = backend.stream(REQUEST)
+        engine.go.release(1)
+        assert (await anext(first)).text == "w0 "
+        await first.aclose()
+        engine.go.release(1)  # the token that was being made when the chat was closed
+        second = backend.stream(REQUEST)
+        engine.go.release(5)
+        assert len([piece async for piece in second]) == 5
+        assert engine.closed.is_set()
+
+    engine = StepEngine()
+    run(chat())
+
+
+def test_a_chat_that_is_closed_while_it_waits_never_starts() -> None:
+    async def chat() -> None:
+        backend = EngineChat(engine, write, 4)
+        first = backend.stream(REQUEST)
+        engine.go.release(1)
+        await anext(first)
+        waiting = asyncio.ensure_future(anext(backend.stream(REQUEST)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        engine.go.release(4)
+        assert len([piece async for piece in first]) == 4
+        backend.close()
+
+    engine = StepEngine()
+    run(chat())
+    assert engine.started == 1
+
+
+def test_too_many_chats_are_refused_and_leaving_makes_room() -> None:
+    async def chat() -> None:
+        backend = EngineChat(engine, write, 2)
+        chats = [backend.stream(REQUEST) for _ in range(2)]
+        steps = [asyncio.ensure_future(anext(one)) for one in chats]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as refused:
+            await anext(backend.stream(REQUEST))
+        assert refused.value.facts["retry_after_s"] > 0
+        engine.go.release(10)
+        await asyncio.wait(steps)
+        for one in chats:
+            await one.aclose()
+        assert (await anext(backend.stream(REQUEST))).text == "w0 "
+
+    engine = StepEngine()
+    engine_free = engine.go
+    engine_free.release(20)
+    run(chat())
+
+
+def test_an_error_of_the_engines_thread_reaches_the_chat() -> None:
+    async def chat() -> None:
+        long = ChatRequest((ChatTurn("user", "word " * 60),), (), Sampling())
+        await anext(EngineChat(StepEngine(), write, 2).stream(long))
+
+    with pytest.raises(ContextOverflow, match="too long"):
+        run(chat())
+
+
+class CountingEmbedder:
+    model_id = "counting"
+    dimension = 1
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.go = threading.Event()
+        self.failure: Exception | None = None
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        self.go.wait(10)
+        self.batches.append(list(texts))
+        if self.failure is not None:
+            raise self.failure
+        return np.array([[float(len(text))] for text in texts], dtype=np.float32)
+
+
+def test_queries_that_wait_are_embedded_together_and_each_gets_its_own() -> None:
+    async def embed() -> list[float]:
+        queries = BatchedQueryEmbedder(embedder, executor, batch_texts=3)
+        first = asyncio.ensure_future(queries.embed_query("a"))
+        await asyncio.sleep(0.01)
+        rest = [asyncio.ensure_future(queries.embed_query("a" * n)) for n in range(2, 7)]
+        await asyncio.sleep(0)
+        embedder.go.set()
+        return [float((await one)[0]) for one in [first, *rest]]
+
+    embedder = CountingEmbedder()
+    with ThreadPoolExecutor(1) as executor:
+        assert run(embed()) == [1, 2, 3, 4, 5, 6]
+    assert [len(batch) for batch in embedder.batches] == [1, 3, 2]
+
+
+@pytest.mark.parametrize("failure", [Unavailable("down"), RuntimeError("bug")])
+def test_a_failed_embedding_fails_its_queries_and_no_later_ones(failure: Exception) -> None:
+    async def embed() -> None:
+        queries = BatchedQueryEmbedder(embedder, executor)
+        with pytest.raises(type(failure)):
+            await queries.embed_query("a")
+        embedder.failure = None
+        assert float((await queries.embed_query("ab"))[0]) == 2
+
+    embedder = CountingEmbedder()
+    embedder.go.set()
+    embedder.failure = failure
+    with ThreadPoolExecutor(1) as executor:
+        run(embed())

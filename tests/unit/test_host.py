@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from actors.errors import CubeNotFound, Fenced, Forbidden, MemoryNotFound, VersionNotFound
+from actors.memory.governance import Caller, CubeAccess, Role
+from actors.memory.lifecycle import State
+from actors.memory.requests import ChangeMemory, ListMemories, Moment, MoveMemory, Wait
+from actors.shard import ShardLimits
+from tests.unit.hosts import OWNER, PlainRig, query, texts
+
+
+@pytest.fixture
+def rig() -> PlainRig:
+    rig = PlainRig()
+    rig.catalogue.register("c")
+    return rig
+
+
+def _found(rig: PlainRig, text: str, cube: str = "c") -> list[str]:
+    return [hit.memory.text for hit in rig.host.search(OWNER, cube, query(text, rig.embedder)).hits]
+
+
+def test_what_was_added_is_found_at_once(rig: PlainRig) -> None:
+    rig.host.add(OWNER, "c", texts("my dog is called Biscuit", "the weather is fine"))
+    assert _found(rig, "what is the dog called")[0] == "my dog is called Biscuit"
+
+
+def test_a_search_waits_for_an_add_that_did_not(rig: PlainRig) -> None:
+    rig.host.add(OWNER, "c", replace(texts("late bloomers"), wait=Wait.JOURNAL))
+    assert _found(rig, "late bloomers") == ["late bloomers"]
+
+
+def test_a_registered_cube_gets_its_first_event_when_it_is_touched(rig: PlainRig) -> None:
+    view = rig.host.read_cube(OWNER, "c")
+    assert (view.name, view.owner, view.version, view.grants) == ("Cube c", "olga", 1, {"olga": "owner"})
+
+
+def test_what_is_archived_or_superseded_is_found_in_the_past_alone(rig: PlainRig) -> None:
+    added = rig.host.add(OWNER, "c", texts("I live in Rome"))
+    memory_id = added.memories[0].id
+    rig.host.change_memory(OWNER, "c", ChangeMemory(memory_id, {"text": "I live in Oslo"}))
+    assert _found(rig, "where do I live") == ["I live in Oslo"]
+    then = replace(query("where do I live", rig.embedder), as_of=Moment(version=added.version))
+    assert [h.memory.text for h in rig.host.search(OWNER, "c", then).hits] == ["I live in Rome"]
+    rig.host.move_memory(OWNER, "c", MoveMemory(memory_id, State.ARCHIVED, "gone"))
+    assert _found(rig, "where do I live") == []
+    assert [m.state for m in rig.host.history(OWNER, "c", memory_id)][-1] is State.ARCHIVED
+    with pytest.raises(VersionNotFound):
+        rig.host.read_memory(OWNER, "c", memory_id, Moment(version=99))
+
+
+def test_a_restart_gives_everything_back_and_embeds_nothing_again(rig: PlainRig) -> None:
+    rig.host.add(OWNER, "c", texts("alpha beta", "gamma delta", key="k"))
+    _found(rig, "alpha")
+    before = rig.embedder.embedded
+    rig.host.close()
+    rig.reopen()
+    assert rig.embedder.embedded == before
+    assert _found(rig, "gamma") == ["gamma delta", "alpha beta"]
+    assert rig.host.add(OWNER, "c", texts("alpha beta", "gamma delta", key="k")).version == 3
+    assert rig.host.verify(OWNER, "c").problems == ()
+
+
+def test_a_killed_host_replays_what_its_indexes_missed(rig: PlainRig) -> None:
+    rig.embedder.broken = True
+    rig.host.add(OWNER, "c", texts("written while the embedder was down"))
+    rig.embedder.broken = False
+    rig.reopen()  # no close: the old host was killed
+    assert _found(rig, "embedder down") == ["written while the embedder was down"]
+
+
+def test_an_embedder_that_is_down_degrades_search_and_stops_no_write(rig: PlainRig) -> None:
+    vector = query("unseen words", rig.embedder)
+    rig.embedder.broken = True
+    rig.host.add(OWNER, "c", texts("unseen words"))
+    answer = rig.host.search(OWNER, "c", vector)
+    assert [h.memory.text for h in answer.hits] == ["unseen words"]
+    assert [d.part for d in answer.degraded] == ["dense"]
+    rig.embedder.broken = False
+    until = time.monotonic() + 10
+    while rig.host.search(OWNER, "c", vector).degraded and time.monotonic() < until:
+        time.sleep(0.05)
+    assert rig.host.search(OWNER, "c", vector).degraded == ()
+
+
+def test_the_owner_that_was_replaced_cannot_write(rig: PlainRig) -> None:
+    old = rig.host
+    old.add(OWNER, "c", texts("one"))
+    rig.reopen()
+    with pytest.raises(Fenced):
+        old.add(OWNER, "c", texts("two"))
+    rig.host.add(OWNER, "c", texts("three"))
+    assert rig.host.read_cube(OWNER, "c").version == 3
+
+
+def test_roles_are_checked_in_the_host(rig: PlainRig) -> None:
+    rig.catalogue.register("c", bob=Role.READER)
+    memory_id = rig.host.add(OWNER, "c", texts("secret plans")).memories[0].id
+    bob, eve = Caller("bob", "kb", "r"), Caller("eve", "ke", "r")
+    assert rig.host.read_memory(bob, "c", memory_id, None).text == "secret plans"
+    with pytest.raises(Forbidden):
+        rig.host.add(bob, "c", texts("x"))
+    with pytest.raises(Forbidden):
+        rig.host.move_memory(bob, "c", MoveMemory(memory_id, State.ARCHIVED))
+    calls = [
+        lambda: rig.host.read_memory(eve, "c", memory_id, None),
+        lambda: rig.host.search(eve, "c", query("secret", rig.embedder)),
+        lambda: rig.host.list_memories(eve, "c", ListMemories()),
+        lambda: rig.host.move_memory(eve, "c", MoveMemory(memory_id, State.ARCHIVED)),
+        lambda: rig.host.verify(eve, "c"),
+    ]
+    for call in calls:
+        with pytest.raises(CubeNotFound):
+            call()
+    rig.host.set_access(CubeAccess("c", "olga", {"eve": Role.READER}, revision=2))
+    assert rig.host.read_memory(eve, "c", memory_id, None).text == "secret plans"
+
+
+def test_only_a_governor_unfreezes(rig: PlainRig) -> None:
+    memory_id = rig.host.add(OWNER, "c", texts("held")).memories[0].id
+    rig.host.move_memory(OWNER, "c", MoveMemory(memory_id, State.FROZEN, "legal hold"))
+    with pytest.raises(Forbidden):
+        rig.host.move_memory(OWNER, "c", MoveMemory(memory_id, State.ACTIVATED))
+    governor = Caller("gov", "kg", "r")
+    assert rig.host.move_memory(governor, "c", MoveMemory(memory_id, State.ACTIVATED)).state is State.ACTIVATED
+
+
+def test_snapshots_bound_the_tail_and_cold_cubes_come_back() -> None:
+    rig = PlainRig(ShardLimits(open_cubes=2, snapshot_events=20, index_wait_s=2.0))
+    for n in range(12):
+        rig.catalogue.register(f"c{n}")
+        rig.host.add(OWNER, f"c{n}", texts(f"fact number {n}", f"other {n}"))
+    until = time.monotonic() + 5
+    while rig.snapshots.position == 0 and time.monotonic() < until:
+        time.sleep(0.02)
+    status = rig.host.status()["shards"]["0"]
+    assert status["snapshot_position"] > 0 and status["tail_events"] < 36
+    assert [_found(rig, f"fact number {n}", f"c{n}")[0] for n in range(12)] == [f"fact number {n}" for n in range(12)]
+    rig.reopen()
+    assert rig.host.read_cube(OWNER, "c0").counts == {"plaintext": {"activated": 2}}
+
+
+def test_another_cubes_memory_is_not_found_by_its_id(rig: PlainRig) -> None:
+    rig.catalogue.register("d")
+    memory_id = rig.host.add(OWNER, "c", texts("mine")).memories[0].id
+    with pytest.raises(MemoryNotFound):
+        rig.host.read_memory(OWNER, "d", memory_id, None)
