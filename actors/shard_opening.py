@@ -57,7 +57,7 @@ def open_shard(spec: HostSpec, number: int, embedder: Embedder) -> Shard:
     )
     parts = ShardParts(
         journal=journal,
-        snapshots=ParquetSnapshots(StorageSpec(f"{base}/snapshots", options)),
+        snapshots=ParquetSnapshots(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
         vectors=_open_vectors(indexes / "vectors", embedder),
         lexical=_open_lexical(indexes / "lexical"),
         embedder=embedder,

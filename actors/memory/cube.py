@@ -35,7 +35,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Rows:
-    """The retrievable intervals of a cube's texts: row i is a text that is live from `since[i]` until
+    """The retrievable intervals of a cube's (indexed) texts: row i is a text that is live from `since[i]` until
     before `until[i]` (cube versions). Indexes hold rows; a search at a version masks them.
 
     A row closes when its memory's text changes or leaves retrieval; a later text or a revival opens another.
@@ -138,10 +138,10 @@ class CubeState:
             self.tally[before.form, before.state] -= 1
         self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
         was, now = before is not None and before.retrievable, after.retrievable
-        if was and now and before is not None and before.text == after.text:
+        if was and now and before is not None and before.indexed_text == after.indexed_text:
             return RowChange()
         closed = self.rows.close(after.id, event.version) if was else None
-        opened = self.rows.open(after.id, after.text, event.version) if now else None
+        opened = self.rows.open(after.id, after.indexed_text, event.version) if now else None
         return RowChange(closed, opened)
 
     def _note_outcome(self, event: Event) -> None:

@@ -151,14 +151,15 @@ def find_break(key: bytes, cube_id: str, events: Iterable[Event]) -> tuple[Chain
     """Check a cube's whole chain, oldest first: (first break or None, events that hold, head hash)."""
     expected_version, head = 1, GENESIS
     for event in events:
-        reason = _fault(key, event, expected_version, head)
+        reason = fault(key, event, expected_version, head)
         if reason is not None:
             return ChainBreak(cube_id, expected_version, reason), expected_version - 1, head
         expected_version, head = expected_version + 1, event.hash
     return None, expected_version - 1, head
 
 
-def _fault(key: bytes, event: Event, expected_version: int, head: bytes) -> str | None:
+def fault(key: bytes, event: Event, expected_version: int, head: bytes) -> str | None:
+    """What is wrong with one event as number `expected_version` of its cube, behind hash `head`; None when it holds."""
     if event.version != expected_version:
         return f"event {expected_version} is missing or out of order: found {event.version} in its place"
     if not hmac.compare_digest(event.previous_hash, head):

@@ -69,6 +69,11 @@ class Memory:
     def retrievable(self) -> bool:
         return self.state in RETRIEVABLE and bool(self.text)
 
+    @property
+    def indexed_text(self) -> str:
+        """What the indexes hold of it: the text, with the speaker's name before it, which questions ask by."""
+        return f"{self.speaker}: {self.text}" if self.speaker else self.text
+
 
 def to_fields(memory: Memory) -> dict[str, Any]:
     """The memory as JSON values; defaults are left out. `from_fields` is the inverse."""

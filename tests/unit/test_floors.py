@@ -32,6 +32,7 @@ RAY = (
     "cluster/gateway.py",
     "cluster/bootstrap.py",
     "cluster/placement.py",
+    "cluster/jobs.py",  # the client of Ray's job interface
     "serve/app.py",
     "serve/ingress.py",
     "serve/*_deployment.py",

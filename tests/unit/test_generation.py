@@ -1,23 +1,19 @@
-"""A model on one thread, streamed to many chats; queries embedded together."""
+"""A model on its threads, streamed to chats."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
-from actors.errors import ContextOverflow, Overloaded, Unavailable
+from actors.errors import ContextOverflow, Overloaded
 from actors.memory.item import Form, Memory, Reference
 from actors.memory.lifecycle import State
 from actors.memory.ports import Capabilities, ChatTurn, Engine, Generated, Sampling
 from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
 from serve.generation import EngineChat, Prompt
-from serve.retrieval import BatchedQueryEmbedder
 from tests.unit.edge import run
 
 FACT = Memory("mem_1", "home", 3, Form.PLAINTEXT, "fact", State.ACTIVATED, "Rex is a dog", 0)
@@ -91,43 +87,58 @@ def test_closing_a_chat_frees_the_engine_for_the_next() -> None:
     run(chat())
 
 
-def test_a_chat_that_is_closed_while_it_waits_never_starts() -> None:
+class Line:
+    """A generation that waits for its turn until it is closed from another thread, as the real engine's may be."""
+
+    def __init__(self) -> None:
+        self.entered, self.closed = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Line:
+        return self
+
+    def __next__(self) -> Generated:
+        self.entered.set()
+        self.closed.wait(10)
+        raise StopIteration
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_a_chat_that_is_closed_leaves_the_engines_line_at_once() -> None:
+    class Busy(StepEngine):
+        def generate(self, turns: Sequence[ChatTurn], sampling: Sampling) -> Iterator[Generated]:
+            return line
+
     async def chat() -> None:
-        backend = EngineChat(engine, write, 4)
-        first = backend.stream(REQUEST)
-        engine.go.release(1)
-        await anext(first)
+        backend = EngineChat(Busy(), write, 4)
         waiting = asyncio.ensure_future(anext(backend.stream(REQUEST)))
-        await asyncio.sleep(0)
+        assert await asyncio.to_thread(line.entered.wait, 5)
         waiting.cancel()
         await asyncio.wait({waiting})
-        engine.go.release(4)
-        assert len([piece async for piece in first]) == 4
-        backend.close()
+        assert await asyncio.to_thread(line.closed.wait, 5)
+        assert backend._inside == 0
 
-    engine = StepEngine()
+    line = Line()
     run(chat())
-    assert engine.started == 1
 
 
 def test_too_many_chats_are_refused_and_leaving_makes_room() -> None:
     async def chat() -> None:
-        backend = EngineChat(engine, write, 2)
+        backend = EngineChat(engine, write, 1)
         chats = [backend.stream(REQUEST) for _ in range(2)]
         steps = [asyncio.ensure_future(anext(one)) for one in chats]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded) as refused:
             await anext(backend.stream(REQUEST))
         assert refused.value.facts["retry_after_s"] > 0
-        engine.go.release(10)
+        engine.go.release(20)
         await asyncio.wait(steps)
         for one in chats:
             await one.aclose()
         assert (await anext(backend.stream(REQUEST))).text == "w0 "
 
     engine = StepEngine()
-    engine_free = engine.go
-    engine_free.release(20)
     run(chat())
 
 
@@ -138,52 +149,3 @@ def test_an_error_of_the_engines_thread_reaches_the_chat() -> None:
 
     with pytest.raises(ContextOverflow, match="too long"):
         run(chat())
-
-
-class CountingEmbedder:
-    model_id = "counting"
-    dimension = 1
-
-    def __init__(self) -> None:
-        self.batches: list[list[str]] = []
-        self.go = threading.Event()
-        self.failure: Exception | None = None
-
-    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        self.go.wait(10)
-        self.batches.append(list(texts))
-        if self.failure is not None:
-            raise self.failure
-        return np.array([[float(len(text))] for text in texts], dtype=np.float32)
-
-
-def test_queries_that_wait_are_embedded_together_and_each_gets_its_own() -> None:
-    async def embed() -> list[float]:
-        queries = BatchedQueryEmbedder(embedder, executor, batch_texts=3)
-        first = asyncio.ensure_future(queries.embed_query("a"))
-        await asyncio.sleep(0.01)
-        rest = [asyncio.ensure_future(queries.embed_query("a" * n)) for n in range(2, 7)]
-        await asyncio.sleep(0)
-        embedder.go.set()
-        return [float((await one)[0]) for one in [first, *rest]]
-
-    embedder = CountingEmbedder()
-    with ThreadPoolExecutor(1) as executor:
-        assert run(embed()) == [1, 2, 3, 4, 5, 6]
-    assert [len(batch) for batch in embedder.batches] == [1, 3, 2]
-
-
-@pytest.mark.parametrize("failure", [Unavailable("down"), RuntimeError("bug")])
-def test_a_failed_embedding_fails_its_queries_and_no_later_ones(failure: Exception) -> None:
-    async def embed() -> None:
-        queries = BatchedQueryEmbedder(embedder, executor)
-        with pytest.raises(type(failure)):
-            await queries.embed_query("a")
-        embedder.failure = None
-        assert float((await queries.embed_query("ab"))[0]) == 2
-
-    embedder = CountingEmbedder()
-    embedder.go.set()
-    embedder.failure = failure
-    with ThreadPoolExecutor(1) as executor:
-        run(embed())

@@ -297,6 +297,7 @@ def test_search_passes_degraded_on_and_searches_on_without_an_embedding(edge: Ed
     answer = edge.call("POST", "/v1/search", json={"query": "dog", "cubes": ["home"]}).json()
     assert [result["text"] for result in answer["results"]] == ["My dog is called Rex"]
     assert [part["part"] for part in answer["degraded"]] == ["dense", "cube:far"]
+    assert "the embedder is down" in answer["degraded"][0]["reason"]
     assert edge.backend.searches[0].query_vector is None
     assert "explain" not in answer["results"][0]
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from actors.errors import InvalidRequest
 from jobs.bench import locomo
 from jobs.bench.locomo import Outcome, Question, read_conversations
 
@@ -93,7 +94,7 @@ def test_adversarial_questions_count_in_all_but_not_in_categories_1_to_4(data: P
 def test_a_file_in_another_format_is_named(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_text('[{"conversation": {}}]')
-    with pytest.raises(ValueError, match=r"other\.json is not in LoCoMo's format"):
+    with pytest.raises(InvalidRequest, match=r"other\.json is not in LoCoMo's format"):
         read_conversations(path)
 
 

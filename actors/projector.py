@@ -1,0 +1,88 @@
+"""The projector of a shard: follows committed events and brings the indexes up to them.
+
+Two lanes, each with its thread and its own queue in order of position: one embeds texts and puts vectors, one puts
+analysed texts. A lane that fails keeps its place, tries again with growing pauses and tells why, while the
+other goes on. Nothing here is the truth: what a killed process had not flushed is replayed from the journal.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from actors.index_lanes import DenseLane, Follower, Lane, LexicalLane, ProjectorPace
+from actors.memory.ports import Embedder, LexicalIndex, VectorIndex
+from actors.row_deltas import RowDelta
+
+__all__ = ["Projector", "ProjectorPace", "RowDelta"]
+
+
+class Projector:
+    """Feeds a shard's indexes. `feed` is called by one thread, in order of position; the rest from any."""
+
+    def __init__(
+        self,
+        vectors: VectorIndex,
+        lexical: LexicalIndex,
+        embedder: Embedder,
+        pace: ProjectorPace | None = None,
+    ) -> None:
+        pace = pace or ProjectorPace()
+        self._changed = threading.Condition()
+        lanes: list[Lane] = [DenseLane(vectors, embedder, pace), LexicalLane(lexical, pace)]
+        self._followers = [Follower(lane, pace, self._changed) for lane in lanes]
+        for follower in self._followers:
+            follower.start()
+
+    def feed(self, deltas: Sequence[RowDelta]) -> None:
+        """Take what committed events did. Never blocks and never refuses: the journal holds the events already.
+
+        What waits is a reference a row; the texts are those of the cube's own rows.
+        """
+        with self._changed:
+            for follower in self._followers:
+                follower.feed(deltas)
+            self._changed.notify_all()
+
+    def wait(self, cube_id: str, version: int, timeout_s: float) -> bool:
+        """Whether every channel can find what was fed of a cube up to `version`, within the time given.
+
+        False at once when the channel that lacks it is failing: waiting would not help.
+        """
+
+        def settled() -> bool:
+            return all(f.reached(cube_id, version) or bool(f.failure) for f in self._followers)
+
+        with self._changed:
+            self._changed.wait_for(settled, timeout_s)
+            return all(follower.reached(cube_id, version) for follower in self._followers)
+
+    def behind(self, cube_id: str, version: int) -> dict[str, str]:
+        """Channel -> why, for the channels that have not reached a cube's version."""
+        with self._changed:
+            return {
+                follower.lane.name: follower.failure or f"{follower.waiting()} changes are not indexed yet"
+                for follower in self._followers
+                if not follower.reached(cube_id, version)
+            }
+
+    def lag(self) -> dict[str, int]:
+        """Channel -> number of events that it has not projected yet."""
+        with self._changed:
+            return {follower.lane.name: follower.waiting() for follower in self._followers}
+
+    def failures(self) -> dict[str, str]:
+        """Channel -> why its last try failed; the channels that work are left out."""
+        with self._changed:
+            return {follower.lane.name: follower.failure for follower in self._followers if follower.failure}
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until everything fed so far is projected; False when that took too long or a channel fails."""
+        with self._changed:
+            self._changed.wait_for(lambda: all(not f.waiting() or bool(f.failure) for f in self._followers), timeout_s)
+            return all(not follower.waiting() for follower in self._followers)
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Stop both lanes after what they are doing, and store what they have; what waits is replayed later."""
+        for follower in self._followers:
+            follower.stop(timeout_s)

@@ -1,0 +1,67 @@
+"""What committed events did to the rows of their cubes: the news that indexes follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.memory.cube import CubeState, RowChange, Rows
+from actors.memory.events import Event
+
+NO_POSITION = 0
+"""Position of a delta that is fed out of the journal's order, in a replay: it moves no stored position."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """A row as the indexes hold it: `text` is live from cube version `since` to before `until`."""
+
+    row: int
+    text: str
+    since: int
+    until: int
+
+    @staticmethod
+    def of(rows: Rows, row: int) -> IndexRow:
+        return IndexRow(row, rows.texts[row], rows.since[row], rows.until[row])
+
+
+@dataclass(frozen=True, slots=True)
+class RowDelta:
+    """What one event did to the rows of its cube. An event that did nothing to them counts by its position."""
+
+    position: int
+    cube_id: str
+    version: int
+    opened: IndexRow | None = None
+    closed: IndexRow | None = None
+
+    @staticmethod
+    def of(event: Event, change: RowChange, rows: Rows) -> RowDelta:
+        """The delta of an event that was just applied; `rows` are its cube's rows, the event included."""
+        return RowDelta.of_rows(event.position, event.cube_id, event.version, change, rows)
+
+    @staticmethod
+    def of_rows(position: int, cube_id: str, version: int, change: RowChange, rows: Rows) -> RowDelta:
+        """The delta of a change at a cube version."""
+        opened = None if change.opened is None else IndexRow.of(rows, change.opened)
+        closed = None if change.closed is None else IndexRow.of(rows, change.closed)
+        return RowDelta(position, cube_id, version, opened, closed)
+
+    @staticmethod
+    def since(state: CubeState, version: int) -> list[RowDelta]:
+        """A replay of one cube: every row that events of `version` and later opened or closed.
+
+        It moves no position: after the last cube of a replay, feed `RowDelta.reached`.
+        """
+        rows = state.rows
+        opened = {rows.since[row]: row for row in range(len(rows)) if rows.since[row] >= version}
+        closed = {rows.until[row]: row for row in range(len(rows)) if version <= rows.until[row] <= state.version}
+        return [
+            RowDelta.of_rows(NO_POSITION, state.cube_id, at, RowChange(closed.get(at), opened.get(at)), rows)
+            for at in sorted({*opened, *closed})
+        ]
+
+    @staticmethod
+    def reached(position: int) -> RowDelta:
+        """Everything up to a journal position was fed before this."""
+        return RowDelta(position, "", 0)

@@ -1,0 +1,269 @@
+"""The journal on a Delta table."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+
+from actors.errors import Corrupted, Fenced, MemosError, StorageError, StorageUnavailable
+from actors.memory.events import Event
+from actors.stores.journal.anchor import EMPTY, Anchor, Anchors, extend
+from actors.stores.journal.compaction import CompactionLimits, join, to_join, write_rows
+from actors.stores.journal.datafiles import DataFile, read_cube_events, read_events, read_hashes
+from actors.stores.journal.deltalog import DeltaLog
+from actors.stores.journal.recovery import check_present, collect_orphans, mend_log, sync_data
+from actors.stores.journal.schema import to_table
+from actors.stores.journal.verification import chain_problems, self_sealed
+from actors.stores.location import Location, StorageSpec
+
+log = logging.getLogger(__name__)
+
+Reader = Callable[[DataFile, int], Iterator[Event]]
+"""Events of a file beyond a position, in order of position."""
+
+
+class DeltaJournal:
+    """ports.Journal on one Delta table, with the shard's head anchored outside it.
+
+    One thread at a time appends, maintains and verifies. `read` and `read_cube` may run on other threads
+    beside them; they answer what was committed when they were called.
+    """
+
+    def __init__(
+        self, table: StorageSpec, anchors: StorageSpec, chain_key: bytes, limits: CompactionLimits | None = None
+    ) -> None:
+        """Open the shard's journal, made when there is none, and claim it.
+
+        Raises StorageUnavailable (cannot be reached, or written), Corrupted naming the file (acknowledged
+        events are missing, or something was changed), NewerFormat, Fenced (taken over while opening).
+        """
+        self._location = Location(table)
+        self._anchors = Anchors(Location(anchors), chain_key)
+        self._key = chain_key
+        self._limits = limits or CompactionLimits()
+        self._failure: StorageError | None = None
+        self._location.prepare()
+        mend_log(self._location, lambda: (self._anchors.newest() or EMPTY).log_version)
+        self._log = DeltaLog(self._location, (self._anchors.newest() or EMPTY).position)
+        self._log.claim()
+        self._files = self._log.files()
+        check_present(self._location, self._files)
+        self._anchor = self._restore_anchor()
+        self._anchors.write(self._anchor)
+        self._anchors.drop_before(self.epoch)
+        collect_orphans(self._location, self._files, self.epoch)
+
+    @property
+    def uri(self) -> str:
+        return self._location.uri
+
+    @property
+    def epoch(self) -> int:
+        return self._log.epoch
+
+    @property
+    def position(self) -> int:
+        files = self._files
+        return files[-1].last if files else 0
+
+    def append(self, events: Sequence[Event]) -> list[Event]:
+        """As ports.Journal.append. A StorageUnavailable with the fact `outcome` "none" changed nothing, and the
+        journal may be used on; after one with "unknown" every later append raises it again.
+        """
+        if self._failure is not None:
+            raise copy(self._failure)
+        if not events:
+            return []
+        first = self.position + 1
+        placed = [event.at_position(first + i) for i, event in enumerate(events)]
+        try:
+            file, statistics = write_rows(self._location, to_table(placed), self.epoch, compacted=False)
+        except StorageUnavailable as error:
+            raise StorageUnavailable(error.detail, **error.facts, outcome="none") from error
+        self._commit(file, statistics)
+        self._files = (*self._files, file)
+        self._anchor_commit(placed)
+        return placed
+
+    def read(self, after: int = 0) -> Iterator[Event]:
+        return self._reading(after, self.position, lambda file, at: read_events(self._location, file, at))
+
+    def read_cube(self, cube_id: str, after_version: int = 0) -> Iterator[Event]:
+        events = self._reading(0, self.position, lambda file, at: read_cube_events(self._location, file, cube_id, at))
+        return (event for event in events if event.version > after_version)
+
+    def maintain(self) -> bool:
+        """Join small files, sum the log up and delete what was replaced, when `limits.appends` were committed.
+
+        Deletes by name the files that its own commit replaced, never by listing: a fenced owner that gets
+        this far cannot take a file of its successor.
+        """
+        if self._failure is not None:
+            raise copy(self._failure)
+        old = to_join(self._files, self._limits)
+        if not old:
+            return False
+        file, statistics = join(self._location, old, self.epoch)
+        self._commit(file, statistics, old)
+        self._files = (*self._files[: len(self._files) - len(old)], file)
+        if self._failure is not None:
+            raise copy(self._failure)
+        self._log.checkpoint()
+        for replaced in old:
+            self._location.delete(replaced.name)
+        return True
+
+    def verify(self, cube_id: str | None = None) -> list[str]:
+        """As ports.Journal.verify, from what storage holds now. With a cube, no other cube is named."""
+        problems = list(self._shard_problems())
+        if problems and cube_id is not None:
+            log.error("%s: %s", self.uri, "; ".join(problems))
+            problems = ["the journal that holds this cube is not what was acknowledged: events are missing or changed"]
+        try:
+            events = self._reading_from(self._log.files_anew, cube_id)
+            return problems + chain_problems(self._key, events)
+        except StorageError as error:
+            detail = str(error)
+            return problems if detail in problems else [*problems, detail]
+
+    def close(self) -> None:
+        """Nothing to drain: what was acknowledged is durable. Later appends raise."""
+        if self._failure is None:
+            self._failure = StorageUnavailable(f"{self.uri}: this journal was closed", uri=self.uri, outcome="none")
+
+    # committing
+
+    def _commit(self, file: DataFile, statistics: str, replacing: Sequence[DataFile] = ()) -> None:
+        try:
+            self._log.commit([file], statistics, replacing)
+        except (Fenced, StorageUnavailable) as error:
+            self._failure = copy(error)
+            raise
+        try:
+            self._log.follow()
+        except (Fenced, StorageUnavailable) as error:
+            # Ours is committed and durable; it is the next one that cannot be.
+            self._failure = error
+
+    def _anchor_commit(self, placed: Sequence[Event]) -> None:
+        head = extend(self._key, self._anchor.head, (event.hash for event in placed))
+        self._anchor = Anchor(placed[-1].position, head, self.epoch, self._log.version)
+        try:
+            self._anchors.write(self._anchor)
+        except StorageUnavailable as error:
+            # Opening explains one commit without an anchor, not two: stop here.
+            self._failure = StorageUnavailable(error.detail, **error.facts, outcome="unknown")
+            raise copy(self._failure) from error
+
+    # reading
+
+    def _reading(self, after: int, until: int, reader: Reader) -> Iterator[Event]:
+        """Events beyond `after` up to `until`. Compaction may replace files meanwhile: go on in the new ones."""
+        reached = after
+        files: tuple[DataFile, ...] = ()
+        while reached < until:
+            if files == self._files:
+                missing = next(file for file in files if file.last > reached)
+                name = self._location.name_of(missing.name)
+                raise Corrupted(f"{name} is missing: it holds events {missing.first} to {missing.last}", file=name)
+            files = self._files
+            try:
+                for file in files:
+                    if reached < file.last and file.first <= until:
+                        for event in reader(file, reached):
+                            if event.position > until:
+                                return
+                            yield event
+                            reached = event.position
+                        reached = file.last
+            except FileNotFoundError:
+                continue
+
+    def _reading_from(self, list_files: Callable[[], tuple[DataFile, ...]], cube_id: str | None) -> Iterator[Event]:
+        for file in list_files():
+            try:
+                if cube_id is None:
+                    yield from read_events(self._location, file, 0)
+                else:
+                    yield from read_cube_events(self._location, file, cube_id, 0)
+            except FileNotFoundError as error:
+                name = self._location.name_of(file.name)
+                raise Corrupted(f"{name} is missing", file=name) from error
+
+    # the shard's head
+
+    def _restore_anchor(self) -> Anchor:
+        """The anchor of all committed events: the newest file, and the one commit that it may have missed."""
+        anchor = self._anchors.newest()
+        if anchor is None:
+            if self._files:
+                raise Corrupted(
+                    f"the anchor of {self.uri} is missing from {self._anchors.uri}: "
+                    f"{self.position} events cannot be told from a shorter or longer journal",
+                    uri=self._anchors.uri,
+                )
+            anchor = EMPTY
+        if anchor.epoch >= self.epoch:
+            raise Corrupted(
+                f"{self.uri} stood at epoch {self.epoch - 1}, but epoch {anchor.epoch} had claimed it "
+                f"({self._anchors.uri}): the log was cut off or put back",
+                uri=self.uri,
+            )
+        if anchor.position > self.position:
+            raise Corrupted(
+                f"{self.uri} ends at event {self.position}, but {anchor.position} were acknowledged "
+                f"({self._anchors.uri}): the tail was cut off",
+                uri=self.uri,
+            )
+        ahead = [file for file in self._files if file.last > anchor.position]
+        newest_epoch = max((file.epoch for file in self._files), default=0)
+        if len(ahead) > 1 or (ahead and ahead[0].first != anchor.position + 1) or newest_epoch > anchor.epoch:
+            raise Corrupted(
+                f"the anchor in {self._anchors.uri} stands at event {anchor.position} of {self.position}: older than "
+                "one unacknowledged commit explains, so it was put back or lost",
+                uri=self._anchors.uri,
+            )
+        head = anchor.head
+        for file in ahead:
+            sync_data(self._location, file)
+            head = self._extend_by(head, file)
+        return Anchor(self.position, head, self.epoch, self._log.version)
+
+    def _extend_by(self, head: bytes, file: DataFile) -> bytes:
+        name = self._location.name_of(file.name)
+        hashes = []
+        for event in read_events(self._location, file, 0):
+            if not self_sealed(self._key, event):
+                raise Corrupted(f"{name}: event {event.position} was not sealed with this shard's key", file=name)
+            hashes.append(event.hash)
+        return extend(self._key, head, hashes)
+
+    def _shard_problems(self) -> Iterator[str]:
+        try:
+            anchor = self._anchors.read(self.epoch)
+            if anchor is None:
+                yield f"the anchor of epoch {self.epoch} is missing from {self._anchors.uri}"
+                anchor = self._anchor
+            elif anchor != self._anchor:
+                yield f"the anchor in {self._anchors.uri} is not the one that was written last"
+                anchor = self._anchor
+            head, reached, at_anchor = EMPTY.head, 0, EMPTY.head
+            for file in self._log.files_anew():
+                hashes = read_hashes(self._location, file)
+                head = extend(self._key, head, hashes)
+                reached = file.last
+                if reached == anchor.position:
+                    at_anchor = head
+        except FileNotFoundError as error:
+            yield f"a data file is missing: {error}"
+            return
+        except MemosError as error:
+            yield str(error)
+            return
+        if reached < anchor.position:
+            yield f"{self.uri} ends at event {reached}, but {anchor.position} were acknowledged: the tail was cut off"
+        elif at_anchor != anchor.head:
+            yield f"{self.uri}: the events up to {anchor.position} are not those that were acknowledged"
+        if reached > anchor.position:
+            yield f"{self.uri} goes on to event {reached}, but {anchor.position} were acknowledged"

@@ -1,0 +1,160 @@
+"""A folder of files: on local storage, where writes are synced, or in an object store, where a put is durable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+from deltalake.exceptions import DeltaError
+from deltalake.fs import DeltaStorageHandler
+
+from actors.errors import Corrupted, StorageUnavailable
+from actors.stores.durability import make_folder, replace_file, sync_file, sync_folder, write_file
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSpec:
+    """Where a store lives: a local path, a `file://` URI or an object store's URI, with its driver's options."""
+
+    uri: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def local(self) -> Path | None:
+        """The folder, None when it is in an object store."""
+        if "://" not in self.uri:
+            return Path(self.uri).absolute()
+        parsed = urlparse(self.uri)
+        return Path(unquote(parsed.path)) if parsed.scheme == "file" else None
+
+
+class Location:
+    """The files of one folder, by name. Errors come out as StorageUnavailable that name the file."""
+
+    def __init__(self, spec: StorageSpec) -> None:
+        self.spec = spec
+        self.uri = spec.uri if spec.local is None else str(spec.local)
+        self.local = spec.local
+        self._remote: Any = None
+        if self.local is None:
+            with storage_errors(self.uri, "opened"):
+                self._remote = pafs.PyFileSystem(DeltaStorageHandler(spec.uri, dict(spec.options)))
+
+    def name_of(self, name: str) -> str:
+        """How messages name a file."""
+        return f"{self.uri.rstrip('/')}/{name}"
+
+    def child(self, name: str) -> Location:
+        return Location(StorageSpec(self.name_of(name), self.spec.options))
+
+    def prepare(self) -> None:
+        """Make the folder when it is missing."""
+        if self.local is not None:
+            with storage_errors(self.uri, "created"):
+                make_folder(self.local)
+
+    def sizes(self) -> dict[str, int]:
+        """The files of the folder itself and their sizes in bytes; empty when there is no folder."""
+        with storage_errors(self.uri, "listed"):
+            if self.local is not None:
+                if not self.local.is_dir():
+                    return {}
+                with os.scandir(self.local) as entries:
+                    return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+            found = self._remote.get_file_info(pafs.FileSelector("", allow_not_found=True))
+            return {info.base_name: info.size for info in found if info.is_file}
+
+    def read(self, name: str) -> bytes | None:
+        """The whole file, None when it is missing."""
+        try:
+            with storage_errors(self.name_of(name), "read"):
+                if self.local is not None:
+                    return (self.local / name).read_bytes()
+                with self._remote.open_input_file(name) as file:
+                    return bytes(file.read())
+        except StorageUnavailable as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+
+    def open(self, name: str) -> Any:
+        """The file for random access, as a pyarrow source: from an object store it is fetched whole first, so
+        that what fails later is decoding. Raises FileNotFoundError when it is missing.
+        """
+        if self.local is not None:
+            return pa.OSFile(str(self.local / name), "rb")
+        data = self.read(name)
+        if data is None:
+            raise FileNotFoundError(self.name_of(name))
+        return pa.BufferReader(data)
+
+    def write(self, name: str, data: pa.Buffer) -> None:
+        """Write a new file, its content durable; its name is so after `sync`."""
+        with storage_errors(self.name_of(name), "written"):
+            if self.local is not None:
+                write_file(self.local / name, memoryview(data))
+            else:
+                with self._remote.open_output_stream(name) as file:
+                    file.write(data)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Put `data` in the place of a file, durably and whole."""
+        with storage_errors(self.name_of(name), "written"):
+            if self.local is not None:
+                replace_file(self.local / name, data)
+            else:
+                with self._remote.open_output_stream(name) as file:
+                    file.write(data)
+
+    def delete(self, name: str) -> None:
+        """Remove a file; one that is missing is fine."""
+        with storage_errors(self.name_of(name), "deleted"):
+            if self.local is not None:
+                (self.local / name).unlink(missing_ok=True)
+                return
+            try:
+                self._remote.delete_file(name)
+            except FileNotFoundError:
+                return
+
+    def sync(self, *names: str) -> None:
+        """Make files that others wrote durable, then the folder; nothing to do in an object store."""
+        if self.local is None:
+            return
+        with storage_errors(self.uri, "synced"):
+            for name in names:
+                sync_file(self.local / name)
+            sync_folder(self.local)
+
+
+@contextmanager
+def storage_errors(what: str, done: str) -> Iterator[None]:
+    """Translate a driver's errors: `what` is the file or URI, `done` what could not be done to it."""
+    try:
+        yield
+    except (OSError, DeltaError, pa.ArrowException) as error:
+        raise StorageUnavailable(f"{what} could not be {done}: {_first_line(error)}", uri=what) from error
+
+
+@contextmanager
+def decoding_errors(what: str) -> Iterator[None]:
+    """Translate what goes wrong in decoding a file that `Location.open` gave: pyarrow reports a bad checksum or
+    footer as an OSError without a number.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StorageUnavailable(f"{what} could not be read: {_first_line(error)}", uri=what) from error
+        raise Corrupted(f"{what} cannot be decoded: {_first_line(error)}", file=what) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

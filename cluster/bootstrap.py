@@ -1,0 +1,261 @@
+"""Starts and ends an instance on this machine: `up`, `down`, and what runs now.
+
+An instance is Ray's head node and everything below it, HAProxy included, for one state folder. Several may
+run side by side. Every process carries the instance's marker, so `down` finds all of them and no other.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from actors.clock import SystemClock
+from actors.errors import MemosError, StateInUse
+from actors.memory.credentials import new_secret
+from cluster.plan import Plan
+from cluster.preflight import check_machine
+from cluster.processes import end_processes, processes_of
+from cluster.ray_head import choose_ports, head_environment, prepare_run_folder, run_folder_of, start_head
+from cluster.settings import Settings
+from cluster.state_folder import Instance, StateFolder, write_private
+
+Report = Callable[[str], None]
+"""Takes one line on what is being done now."""
+
+PLACEMENT_TIMEOUT_S = 240
+STOP_TIMEOUT_S = 90
+READY_TIMEOUT_S = 120
+
+log = logging.getLogger("memos")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An instance that runs. `attached` when it did so before."""
+
+    url: str
+    state: Path
+    attached: bool
+
+
+def up(settings: Settings, deploy: str, report: Report) -> Running:
+    """Start an instance and return once it answers; attach to the one that runs on this state already.
+
+    `deploy` names what deploys the Serve application ("module:function", called with a Plan). Raises
+    ConfigError, StateInUse, StorageUnavailable, NewerFormat, Corrupted, or MemosError when a part does not
+    start; then nothing is left running.
+    """
+    state = StateFolder(settings.state_folder)
+    state.prepare()
+    with state.locked():
+        found = state.read_instance()
+        if found is not None and found.phase != "stopped":
+            _check_same_machine(found, state)
+            if found.phase == "ready" and _alive(found):
+                return Running(found.url, state.path, attached=True)
+            report("ending what an earlier start left over")
+            end_processes(found.instance, Path(found.run_folder))
+        state.settle_format(settings.cluster.shards)
+        report("checking the machine")
+        check_machine(settings)
+        with _ended_on_failure(settings, state) as instance:
+            url = _start(settings, state, instance, deploy, report)
+    return Running(url, state.path, attached=False)
+
+
+def _start(settings: Settings, state: StateFolder, instance: Instance, deploy: str, report: Report) -> str:
+    folder = Path(instance.run_folder)
+    _make_secrets(state)
+    prepare_run_folder(folder, state)
+    ports = choose_ports(settings.ray.dashboard_port)
+    instance = replace(instance, ray_address=f"127.0.0.1:{ports.gcs}", dashboard_port=ports.dashboard, deploy=deploy)
+    state.write_instance(instance)
+    environment = head_environment(settings, state, instance.instance, folder, ports)
+    report("starting Ray")
+    start_head(settings, folder, ports, environment)
+    report("starting the hosts and loading the models")
+    plan = Plan(instance.instance, settings, instance.url, f"http://127.0.0.1:{ports.dashboard}", deploy)
+    write_private(folder / "environment.json", json.dumps(environment))
+    write_private(folder / "plan.json", plan.to_json())
+    _placement("start", folder, PLACEMENT_TIMEOUT_S)
+    if deploy:
+        _wait_until_ready(instance.url)
+    write_private(state.url_file, instance.url + "\n")
+    state.write_instance(replace(instance, phase="ready"))
+    return instance.url
+
+
+def down(state_folder: Path, report: Report) -> bool:
+    """End the instance of a state, its journals drained, and every process of it. False when none was running.
+
+    Raises StateInUse while another process starts or stops it, or when it runs on another machine.
+    """
+    state = StateFolder(state_folder)
+    if not state.instance_file.exists():
+        return False
+    with state.locked():
+        found = state.read_instance()
+        if found is None:
+            return False
+        if found.phase != "stopped":
+            _check_same_machine(found, state)
+        folder = Path(found.run_folder)
+        ran = bool(processes_of(found.instance, folder))
+        if found.phase == "ready" and _alive(found):
+            report("draining")
+            try:
+                _placement("stop", folder, STOP_TIMEOUT_S)
+            except MemosError as error:
+                log.warning("not everything was drained (%s); the journals hold what was acknowledged", error)
+        if ran:
+            report("ending the processes")
+        end_processes(found.instance, folder)
+        _stopped(state, found)
+    return ran
+
+
+def wait(state_folder: Path) -> None:
+    """Return when the instance of a state has ended, whoever ended it."""
+    state = StateFolder(state_folder)
+    while True:
+        found = state.read_instance()
+        if found is None or found.phase == "stopped" or not _alive(found):
+            return
+        time.sleep(1.0)
+
+
+def running(state_folder: Path) -> Instance | None:
+    """The instance that runs on a state now, None when none does."""
+    found = StateFolder(state_folder).read_instance()
+    return found if found is not None and found.phase == "ready" and _alive(found) else None
+
+
+@contextmanager
+def _ended_on_failure(settings: Settings, state: StateFolder) -> Iterator[Instance]:
+    """A new instance, on record before its first process; its processes are ended when the block fails."""
+    folder = run_folder_of(settings)
+    instance = Instance(
+        instance=uuid.uuid4().hex,
+        phase="starting",
+        host=platform.node(),
+        boot=boot_id(),
+        url=f"http://127.0.0.1:{settings.http.port}",
+        ray_address="",
+        dashboard_port=0,
+        run_folder=str(folder),
+        started_at_us=SystemClock().now_us(),
+    )
+    state.write_instance(instance)
+    try:
+        yield instance
+    except BaseException:
+        end_processes(instance.instance, folder)
+        _stopped(state, instance)
+        raise
+
+
+def _stopped(state: StateFolder, instance: Instance) -> None:
+    state.write_instance(replace(instance, phase="stopped"))
+    state.url_file.unlink(missing_ok=True)
+    for name in ("environment.json", "plan.json"):
+        (Path(instance.run_folder) / name).unlink(missing_ok=True)
+    shutil.rmtree(Path(instance.run_folder) / "haproxy", ignore_errors=True)
+
+
+def _make_secrets(state: StateFolder) -> None:
+    """The keys of a state, made with it: the governor's first, so that a start cut short makes the same one."""
+    if not state.chain_key_file.exists() and not state.key_file.exists():
+        write_private(state.key_file, new_secret(secrets.token_bytes).text + "\n")
+    state.secret(state.chain_key_file)
+    state.secret(state.ray_token_file)
+
+
+def _placement(action: str, folder: Path, timeout_s: float) -> None:
+    """Run `cluster.placement` in the instance's environment. Raises MemosError with its reason."""
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    log_file = folder / f"placement-{action}.log"
+    with open(log_file, "w", encoding="utf-8") as errors:
+        try:
+            done = subprocess.run(  # our own interpreter
+                [sys.executable, "-m", "cluster.placement", action],
+                input=(folder / "plan.json").read_text(encoding="utf-8"),
+                env=environment,
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                timeout=timeout_s,
+                start_new_session=True,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise MemosError(f"{action} took longer than {timeout_s:.0f} s; see {log_file}") from error
+    if done.returncode != 0:
+        raise MemosError(_reason(done.stdout) or f"{action} failed; see {log_file}")
+
+
+def _reason(stdout: str) -> str:
+    for line in reversed(stdout.strip().splitlines()):
+        try:
+            return str(json.loads(line)["error"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return ""
+
+
+def _wait_until_ready(url: str) -> None:
+    """Return when `/readyz` answers 200. Raises MemosError with what it said last."""
+    until, said = time.monotonic() + READY_TIMEOUT_S, "no answer"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while time.monotonic() < until:
+        try:
+            with opener.open(f"{url}/readyz", timeout=5):
+                return
+        except urllib.error.HTTPError as error:
+            said = error.read(500).decode(errors="replace")
+        except OSError as error:
+            said = str(error)
+        time.sleep(0.2)
+    raise MemosError(f"{url}/readyz is not ready after {READY_TIMEOUT_S} s: {said}")
+
+
+def _check_same_machine(found: Instance, state: StateFolder) -> None:
+    if found.host != platform.node():
+        raise StateInUse(
+            f"the state {state.path} is in use by an instance on {found.host}, started there and not stopped; "
+            f"stop it there, or remove {state.instance_file} if that machine is gone",
+            uri=str(state.path),
+        )
+
+
+def _alive(found: Instance) -> bool:
+    """Whether Ray's two central processes of an instance both run."""
+    if found.boot != boot_id():
+        return False
+    names = {p.name() for p in _running(found)}
+    return {"gcs_server", "raylet"} <= names
+
+
+def _running(found: Instance) -> list[psutil.Process]:
+    return [p for p in processes_of(found.instance, Path(found.run_folder)) if p.is_running()]
+
+
+def boot_id() -> str:
+    """Names the machine's boot: pids and sockets of an earlier one mean nothing."""
+    file = Path("/proc/sys/kernel/random/boot_id")
+    return file.read_text(encoding="ascii").strip() if file.exists() else str(int(psutil.boot_time()))

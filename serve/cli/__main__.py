@@ -1,0 +1,7 @@
+"""`python -m serve.cli` is `memos`."""
+
+from __future__ import annotations
+
+from serve.cli.main import main
+
+main()

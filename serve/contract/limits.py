@@ -1,0 +1,50 @@
+"""Every limit of the HTTP interface, in one place. A request over one is refused, naming it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BODY_BYTES: Final = 8 * 1024 * 1024
+"""Body of a request, counted while it is read."""
+
+JSON_DEPTH: Final = 32
+"""Nesting of arrays and objects in a body."""
+
+MEMORIES_PER_ADD: Final = 1_000
+"""Memories that one add makes, the chunks of its documents included."""
+
+TEXT_BYTES: Final = 64 * 1024
+"""Text of one memory, in UTF-8."""
+
+DOCUMENT_BYTES: Final = 4 * 1024 * 1024
+"""A document before it is split."""
+
+QUERY_BYTES: Final = 8 * 1024
+"""Query of a search, and what a chat searches with."""
+
+TOP_K: Final = 200
+TOP_K_DEFAULT: Final = 10
+CUBES_PER_REQUEST: Final = 64
+
+LIST_LIMIT: Final = 200
+LIST_LIMIT_DEFAULT: Final = 50
+CURSOR_CHARS: Final = 512
+
+LABEL_CHARS: Final = 256
+"""Names, references, sessions, speakers, types, tags and reasons."""
+
+REASON_CHARS: Final = 1_024
+TAGS: Final = 32
+METADATA_BYTES: Final = 16 * 1024
+METADATA_DEPTH: Final = 8
+FILTER_BYTES: Final = 16 * 1024
+
+ID_CHARS: Final = 128
+IDEMPOTENCY_KEY_CHARS: Final = 256
+REQUEST_ID_CHARS: Final = 128
+
+CHAT_TURNS: Final = 1_000
+CHAT_CHARS: Final = 1_000_000
+CHAT_TOP_K_DEFAULT: Final = 8
+MAX_TOKENS: Final = 32_768
+STOPS: Final = 4

@@ -1,0 +1,178 @@
+"""Bodies and answers about memories."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from actors.memory.item import Kind
+from actors.memory.lifecycle import State
+from actors.memory.requests import Wait
+from serve.contract import limits
+from serve.contract.fields import Answer, Body, Label, Metadata, Reason, Tags, Text, Word
+from serve.contract.times import TimeUs
+
+
+class MessageIn(Body):
+    """One turn of a conversation, kept verbatim."""
+
+    role: Word = Field(default="user", examples=["user"])
+    name: Label = Field(default="", description="Who speaks; the role when it is left out.", examples=["Caroline"])
+    content: Text = Field(examples=["I went to the support group yesterday"])
+    at: TimeUs | None = None
+    session: Label = Field(default="", examples=["s1"])
+    ref: Label = Field(default="", description="Your own id of the message.", examples=["D1:3"])
+    tags: Tags = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class TextIn(Body):
+    """A statement, kept as it is."""
+
+    text: Text
+    type: Word = Kind.NOTE.value
+    ref: Label = ""
+    session: Label = ""
+    tags: Tags = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+    occurred_at: TimeUs | None = None
+    valid_from: TimeUs | None = None
+    valid_to: TimeUs | None = None
+
+    @model_validator(mode="after")
+    def _interval_runs_forward(self) -> Self:
+        if self.valid_from is not None and self.valid_to is not None and self.valid_to < self.valid_from:
+            raise ValueError("valid_to is before valid_from")
+        return self
+
+
+class DocumentIn(Body):
+    """Markdown or plain text; it is split into chunks, each a memory with `ref` = name#n."""
+
+    name: Word = Field(examples=["handbook.md"])
+    content: str = Field(min_length=1)
+    tags: Tags = Field(default_factory=list)
+    metadata: Metadata = Field(default_factory=dict)
+    occurred_at: TimeUs | None = None
+
+    @model_validator(mode="after")
+    def _within_limit(self) -> Self:
+        if len(self.content.encode()) > limits.DOCUMENT_BYTES:
+            raise ValueError(f"content is over the limit of {limits.DOCUMENT_BYTES} bytes")
+        return self
+
+
+class AddBody(Body):
+    """What to remember: at least one message, text or document."""
+
+    messages: list[MessageIn] = Field(default_factory=list, max_length=limits.MEMORIES_PER_ADD)
+    texts: list[TextIn] = Field(default_factory=list, max_length=limits.MEMORIES_PER_ADD)
+    documents: list[DocumentIn] = Field(default_factory=list, max_length=limits.MEMORIES_PER_ADD)
+    wait: Wait = Field(default=Wait.INDEX, description="Answer once the indexes hold it too, or the journal alone.")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not (self.messages or self.texts or self.documents):
+            raise ValueError("give at least one of messages, texts and documents")
+        return self
+
+
+class PatchBody(Body):
+    """The fields that change; null clears one. `text` and `type` cannot be cleared."""
+
+    text: Text | None = None
+    type: Word | None = None
+    speaker: Label | None = None
+    session: Label | None = None
+    ref: Label | None = None
+    tags: Tags | None = None
+    metadata: Metadata | None = None
+    occurred_at: TimeUs | None = None
+    valid_from: TimeUs | None = None
+    valid_to: TimeUs | None = None
+    reason: Reason = ""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        changed = self.model_fields_set - {"reason"}
+        if not changed:
+            raise ValueError("nothing to change: give at least one field beside reason")
+        for name in ("text", "type"):
+            if name in changed and getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be cleared")
+        return self
+
+    def changes(self) -> dict[str, Any]:
+        """The changed fields by their names in NewMemory; None clears one."""
+        names = self.model_fields_set - {"reason"}
+        return {_INNER_NAMES.get(name, name): getattr(self, name) for name in sorted(names)}
+
+
+_INNER_NAMES = {"occurred_at": "occurred_at_us", "valid_from": "valid_from_us", "valid_to": "valid_to_us"}
+
+
+class DeleteBody(Body):
+    reason: Reason = ""
+
+
+class TransitionBody(Body):
+    to: State = Field(examples=["archived"])
+    reason: Reason = ""
+
+
+class AddedMemoryOut(Answer):
+    id: str
+    version: int
+    state: State
+    ref: str
+
+
+class AddedOut(Answer):
+    """`version` is the cube's version after the add."""
+
+    version: int
+    memories: list[AddedMemoryOut]
+
+
+class ReferenceOut(Answer):
+    cube: str
+    id: str
+    version: int
+
+
+class MemoryOut(Answer):
+    """A memory at one of its versions. Times are RFC 3339, UTC."""
+
+    id: str
+    cube: str
+    version: int
+    form: Literal["plaintext", "activation", "parametric"]
+    type: str
+    state: State
+    text: str
+    role: str
+    speaker: str
+    session: str
+    ref: str
+    tags: list[str]
+    metadata: dict[str, Any]
+    occurred_at: str | None
+    recorded_at: str
+    valid_from: str | None
+    valid_to: str | None
+    expires_at: str | None
+    source: dict[str, Any]
+    derived_from: list[ReferenceOut]
+
+
+class MemoryPage(Answer):
+    items: list[MemoryOut]
+    next: str | None
+
+
+class HistoryOut(Answer):
+    """Every version, oldest first."""
+
+    items: list[MemoryOut]
+    next: None = None

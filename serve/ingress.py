@@ -1,0 +1,47 @@
+"""The Ingress deployment: the HTTP interface in a Serve replica, one hop from the hosts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from ray.serve.handle import DeploymentHandle
+
+from actors.clock import SystemClock
+from cluster.calling import RetryRule
+from cluster.directory import RayDirectory
+from cluster.gateway import Gateway, GatewayParts
+from cluster.jobs import JobRunner, RayJobs
+from cluster.plan import Plan
+from cluster.topology import Topology
+from serve.chat_deployment import RemoteChat
+from serve.engine_opening import model_name, open_query_embedder
+from serve.http import ApiSettings, build_api
+
+NAME = "ingress"
+
+
+class Ingress:
+    """Holds the gateway, the query embedder and the chat service. No state: any replica answers any request.
+
+    `serve.ingress()` finds the application by `__serve_build_asgi_app__`.
+    """
+
+    def __init__(self, plan: Plan, chat: DeploymentHandle[Any]) -> None:
+        settings = plan.settings
+        self._gateway = open_gateway(plan)
+        self._chat = RemoteChat(chat, model_name(settings.models.engine))
+        self._embedder = open_query_embedder(settings)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_api(self._gateway, self._chat, self._embedder, SystemClock(), ApiSettings())
+
+
+def open_gateway(plan: Plan) -> Gateway:
+    """A gateway to the hosts of this cluster. Contacts nothing yet."""
+    settings, clock = plan.settings, SystemClock()
+    directory = RayDirectory(settings.cluster.call_timeout_s)
+    retry = RetryRule(within_s=settings.cluster.restart_wait_s)
+    jobs = JobRunner(directory, RayJobs(plan.dashboard_url), clock, plan.url, retry)
+    topology = Topology(settings.cluster.shards, settings.cluster.hosts)
+    return Gateway(GatewayParts(directory, topology, jobs, clock, retry))

@@ -1,0 +1,153 @@
+"""Answers as JSON values: from the domain's dataclasses to the shapes of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from actors.memory.item import Memory
+from actors.memory.ports import JsonObject
+from actors.memory.requests import (
+    Added,
+    CubeHits,
+    CubeView,
+    Hit,
+    IssuedKey,
+    JobView,
+    KeyView,
+    Page,
+    PrincipalView,
+    Shortfall,
+    VerifyReport,
+)
+from serve.contract.times import format_time
+
+T = TypeVar("T")
+
+
+def page(found: Page[T], render: Callable[[T], JsonObject]) -> JsonObject:
+    return {"items": [render(item) for item in found.items], "next": found.next}
+
+
+def memory(found: Memory) -> JsonObject:
+    return {
+        "id": found.id,
+        "cube": found.cube_id,
+        "version": found.version,
+        "form": found.form.value,
+        "type": found.type,
+        "state": found.state.value,
+        "text": found.text,
+        "role": found.role,
+        "speaker": found.speaker,
+        "session": found.session,
+        "ref": found.ref,
+        "tags": list(found.tags),
+        "metadata": dict(found.metadata),
+        "occurred_at": format_time(found.occurred_at_us),
+        "recorded_at": format_time(found.recorded_at_us),
+        "valid_from": format_time(found.valid_from_us),
+        "valid_to": format_time(found.valid_to_us),
+        "expires_at": format_time(found.expires_at_us),
+        "source": dict(found.source),
+        "derived_from": [{"cube": r.cube_id, "id": r.memory_id, "version": r.version} for r in found.derived_from],
+    }
+
+
+def added(done: Added) -> JsonObject:
+    memories = [{"id": m.id, "version": m.version, "state": m.state.value, "ref": m.ref} for m in done.memories]
+    return {"version": done.version, "memories": memories}
+
+
+def cube(view: CubeView) -> JsonObject:
+    return {
+        "id": view.id,
+        "name": view.name,
+        "owner": view.owner,
+        "version": view.version,
+        "created_at": format_time(view.created_at_us),
+        "counts": {form: dict(states) for form, states in view.counts.items()},
+        "policy": {part: dict(settings) for part, settings in view.policy.items()},
+        "grants": dict(view.grants),
+    }
+
+
+def verify_report(report: VerifyReport) -> JsonObject:
+    problems = list(report.problems)
+    return {"cube": report.cube_id, "ok": not problems, "events": report.events, "problems": problems}
+
+
+def key(view: KeyView) -> JsonObject:
+    return {
+        "id": view.id,
+        "principal": view.principal,
+        "name": view.name,
+        "governor": view.governor,
+        "default_cube": view.default_cube or None,
+        "created_at": format_time(view.created_at_us),
+        "expires_at": format_time(view.expires_at_us),
+        "revoked_at": format_time(view.revoked_at_us),
+    }
+
+
+def issued_key(issued: IssuedKey) -> JsonObject:
+    return {**key(issued.view), "key": issued.secret}
+
+
+def principal(view: PrincipalView) -> JsonObject:
+    return {"id": view.id, "governor": view.governor, "created_at": format_time(view.created_at_us)}
+
+
+def job(view: JobView) -> JsonObject:
+    return {
+        "id": view.id,
+        "name": view.name,
+        "cube": view.cube_id or None,
+        "principal": view.principal,
+        "status": view.status.value,
+        "args": dict(view.args),
+        "reason": view.reason or None,
+        "progress": view.progress,
+        "result": None if view.result is None else dict(view.result),
+        "created_at": format_time(view.created_at_us),
+        "started_at": format_time(view.started_at_us),
+        "ended_at": format_time(view.ended_at_us),
+    }
+
+
+def shortfall(part: Shortfall) -> JsonObject:
+    return {"part": part.part, "reason": part.reason}
+
+
+def result(hit: Hit) -> JsonObject:
+    found = hit.memory
+    return {
+        "cube": found.cube_id,
+        "id": found.id,
+        "version": found.version,
+        "text": found.text,
+        "score": hit.score,
+        "ref": found.ref,
+        "type": found.type,
+        "state": found.state.value,
+        "role": found.role,
+        "speaker": found.speaker,
+        "session": found.session,
+        "tags": list(found.tags),
+        "occurred_at": format_time(found.occurred_at_us),
+        "recorded_at": format_time(found.recorded_at_us),
+        "metadata": dict(found.metadata),
+    }
+
+
+def explained(hit: Hit) -> JsonObject:
+    """A result with the score of each channel and the reason."""
+    return {**result(hit), "explain": {**hit.channels, "reason": hit.reason}}
+
+
+def search(hits: CubeHits, took_ms: dict[str, float], explain: Callable[[Hit], JsonObject]) -> JsonObject:
+    return {
+        "results": [explain(hit) for hit in hits.hits],
+        "took_ms": took_ms,
+        "degraded": [shortfall(part) for part in hits.degraded],
+    }

@@ -1,0 +1,101 @@
+"""Cubes, their grants and their verification."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from actors.errors import NotAvailable
+from actors.memory.governance import Role
+from actors.memory.identity import check_cube_id, check_principal_id
+from actors.memory.requests import NewCube
+from serve import rendering
+from serve.contract.cubes import CreateCubeBody, CubeOut, CubePage, GrantBody, PatchCubeBody, VerifyOut
+from serve.routes.parts import (
+    READ_ERRORS,
+    WRITE_ERRORS,
+    CallerOf,
+    IdPath,
+    JsonAnswer,
+    JsonRoute,
+    Listing,
+    ReasonQuery,
+    ServicesOf,
+    problem_responses,
+)
+
+router = APIRouter(prefix="/v1/cubes", tags=["cubes"], route_class=JsonRoute)
+
+
+@router.post("", status_code=201, response_model=CubeOut, responses=WRITE_ERRORS | problem_responses(409))
+async def create_cube(body: CreateCubeBody, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
+    """Create a cube; the caller owns it."""
+    cube_id = body.id or f"cube_{secrets.token_hex(10)}"
+    view = await services.backend.create_cube(caller, NewCube(cube_id, body.name, body.policy))
+    return JsonAnswer(rendering.cube(view), status_code=201)
+
+
+@router.get("", response_model=CubePage, responses=READ_ERRORS)
+async def list_cubes(caller: CallerOf, services: ServicesOf, listing: Listing) -> JsonAnswer:
+    """The cubes that the caller has a role on."""
+    found = await services.backend.list_cubes(caller, listing.limit, listing.cursor)
+    return JsonAnswer(rendering.page(found, rendering.cube))
+
+
+@router.get("/{cube}", response_model=CubeOut, responses=READ_ERRORS)
+async def read_cube(cube: IdPath, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
+    """A cube's manifest."""
+    return JsonAnswer(rendering.cube(await services.backend.read_cube(caller, check_cube_id(cube))))
+
+
+@router.patch("/{cube}", response_model=CubeOut, responses=WRITE_ERRORS)
+async def change_cube(cube: IdPath, body: PatchCubeBody, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
+    """Change a cube's name or policy."""
+    view = await services.backend.change_cube(caller, check_cube_id(cube), body.name, body.policy)
+    return JsonAnswer(rendering.cube(view))
+
+
+@router.delete("/{cube}", response_model=CubeOut, responses=WRITE_ERRORS | problem_responses(501))
+async def delete_cube(
+    cube: IdPath,
+    caller: CallerOf,
+    services: ServicesOf,
+    reason: ReasonQuery = "",
+    erase: Annotated[bool, Query(description="Not available yet.")] = False,
+) -> JsonAnswer:
+    """Archive a cube: nobody sees it any more; its journal is kept."""
+    check_cube_id(cube)
+    if erase:
+        raise _no_erasure()
+    return JsonAnswer(rendering.cube(await services.backend.archive_cube(caller, cube, reason)))
+
+
+@router.put("/{cube}/grants/{principal}", response_model=CubeOut, responses=WRITE_ERRORS)
+async def put_grant(
+    cube: IdPath, principal: IdPath, body: GrantBody, caller: CallerOf, services: ServicesOf
+) -> JsonAnswer:
+    """Give a principal a role on the cube, in place of the one it had."""
+    role = Role.from_label(body.role)
+    view = await services.backend.put_grant(caller, check_cube_id(cube), check_principal_id(principal), role)
+    return JsonAnswer(rendering.cube(view))
+
+
+@router.delete("/{cube}/grants/{principal}", response_model=CubeOut, responses=WRITE_ERRORS)
+async def remove_grant(cube: IdPath, principal: IdPath, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
+    """Take a principal's role on the cube away."""
+    view = await services.backend.remove_grant(caller, check_cube_id(cube), check_principal_id(principal))
+    return JsonAnswer(rendering.cube(view))
+
+
+@router.get("/{cube}/verify", response_model=VerifyOut, responses=READ_ERRORS)
+async def verify(cube: IdPath, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
+    """Check the chain of the cube's events."""
+    return JsonAnswer(rendering.verify_report(await services.backend.verify(caller, check_cube_id(cube))))
+
+
+def _no_erasure() -> NotAvailable:
+    return NotAvailable(
+        "erasure is not available in this version, and nothing was changed; a plain delete archives", field="erase"
+    )

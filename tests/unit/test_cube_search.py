@@ -1,0 +1,255 @@
+"""Search within a cube: what is found, what never is, and what its scores depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.errors import InvalidRequest, StorageUnavailable, VersionNotFound
+from actors.memory.commands import change, move
+from actors.memory.lifecycle import State
+from actors.memory.ports import CorpusStatistics, LexicalIndex, VectorIndex
+from actors.memory.requests import Channel, ChangeMemory, CubeHits, Moment, MoveMemory, NewMemory, SearchCube
+from actors.open_cubes import OpenCube
+from actors.projector import Projector, ProjectorPace
+from actors.retrieval import CubeSearch, SearchDepth
+from actors.stores.lexical.plain import PlainLexicalIndex
+from actors.stores.lexical.tantivy_index import TantivyIndex
+from actors.stores.vectors.faiss_index import FaissVectorIndex
+from actors.stores.vectors.plain import PlainVectorIndex
+from tests.unit.cubes import HandDriven, allow_all
+from tests.unit.indexing import DIMENSION, WordEmbedder, remember, replay
+
+SHALLOW = SearchDepth(floor=4, per_result=1, exhaustive_rows=2)
+"""Few enough rows a channel that the tests' cubes are not scored whole."""
+
+
+class Rig:
+    def __init__(self, vectors: VectorIndex, lexical: LexicalIndex, depth: SearchDepth | None = None) -> None:
+        self.vectors, self.lexical, self.embedder = vectors, lexical, WordEmbedder()
+        self.projector = Projector(vectors, lexical, self.embedder, ProjectorPace(idle_s=0.01))
+        self.engine = CubeSearch(vectors, lexical, "words", depth)
+
+    def index(self, *cubes: HandDriven) -> None:
+        self.projector.feed(replay(*cubes))
+        assert self.projector.drain(10)
+
+    def search(self, cube: HandDriven, query: str, top_k: int = 5, **changed: Any) -> CubeHits:
+        request = SearchCube(query, self.embedder.embed([query])[0], "words", top_k)
+        return self.engine.search(OpenCube(cube.state), replace(request, **changed), self.projector, 0.0)
+
+    def close(self) -> None:
+        self.projector.close()
+        self.vectors.close()
+        self.lexical.close()
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    rig = Rig(PlainVectorIndex(), PlainLexicalIndex())
+    yield rig
+    rig.close()
+
+
+def texts(hits: CubeHits) -> list[str]:
+    return [hit.memory.text for hit in hits.hits]
+
+
+def test_the_memory_asked_for_comes_first_with_its_reason(rig: Rig) -> None:
+    cube = HandDriven()
+    remember(cube, NewMemory("Ann keeps bees in Kent"), NewMemory("Bob sails to Oslo"), NewMemory("Rain on Monday"))
+    rig.index(cube)
+    hits = rig.search(cube, "who keeps bees?")
+    assert texts(hits)[0] == "Ann keeps bees in Kent"
+    assert hits.degraded == ()
+    best = hits.hits[0]
+    assert set(best.channels) == {"dense", "lexical"}
+    assert "'bee'" in best.reason
+    assert 0.0 < best.score <= 1.0
+    assert [hit.score for hit in hits.hits] == sorted((hit.score for hit in hits.hits), reverse=True)
+
+
+def test_a_speaker_is_found_by_name(rig: Rig) -> None:
+    cube = HandDriven()
+    remember(cube, NewMemory("I like tea", speaker="Ann"), NewMemory("I like tea", speaker="Bob"))
+    rig.index(cube)
+    assert rig.search(cube, "What does Bob like?").hits[0].memory.speaker == "Bob"
+
+
+def test_an_earlier_version_is_searched_as_it_was(rig: Rig) -> None:
+    cube = HandDriven()
+    moved, changed = remember(cube, NewMemory("the blue boat"), NewMemory("the green house"))
+    before = cube.state.version
+    cube.run(lambda d, o: move(d, o, MoveMemory(moved, State.ARCHIVED), allow_all))
+    cube.run(lambda d, o: change(d, o, ChangeMemory(changed, {"text": "the red house"})))
+    rig.index(cube)
+    assert texts(rig.search(cube, "blue boat")) == ["the red house"]
+    assert set(texts(rig.search(cube, "boat", as_of=Moment(version=before)))) == {"the blue boat", "the green house"}
+    at = cube.state.recorded_at_us[before - 1]
+    then = rig.search(cube, "boat", as_of=Moment(time_us=at))
+    assert then == rig.search(cube, "boat", as_of=Moment(version=before))
+    with pytest.raises(VersionNotFound):
+        rig.search(cube, "boat", as_of=Moment(version=99))
+
+
+def test_only_what_passes_the_filter_is_found(rig: Rig) -> None:
+    cube = HandDriven()
+    remember(cube, *(NewMemory(f"tea {n}", tags=("odd",) if n % 2 else ("even",)) for n in range(6)))
+    rig.index(cube)
+    assert {hit.memory.tags for hit in rig.search(cube, "tea", filter={"tags": "odd"}).hits} == {("odd",)}
+    assert rig.search(cube, "tea", filter={"tags": "none"}).hits == ()
+    with pytest.raises(InvalidRequest, match="colour"):
+        rig.search(cube, "tea", filter={"colour": "red"})
+
+
+def test_a_narrow_filter_finds_what_lies_far_below_the_depth() -> None:
+    rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), SHALLOW)
+    cube = HandDriven()
+    remember(cube, *(NewMemory(f"tea {n}", session="rare" if n < 3 else "usual") for n in range(100)))
+    rig.index(cube)
+    assert set(texts(rig.search(cube, "tea", filter={"session": "rare"}))) == {"tea 0", "tea 1", "tea 2"}
+    rig.close()
+
+
+def test_a_row_that_one_channel_proposes_is_scored_by_both() -> None:
+    rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), SHALLOW)
+    cube = HandDriven()
+    remember(cube, *(NewMemory(f"tea with {word}") for word in "milk lemon honey ginger sugar rum mint salt".split()))
+    rig.index(cube)
+    hits = rig.search(cube, "ginger tea", top_k=8).hits
+    assert len(hits) >= 4
+    assert all(set(hit.channels) == {"dense", "lexical"} for hit in hits)
+    rig.close()
+
+
+def test_depth_changes_no_score_of_what_is_found() -> None:
+    cube = HandDriven()
+    remember(cube, *(NewMemory(f"tea with {word}") for word in "milk lemon honey ginger sugar rum mint salt".split()))
+    found = []
+    for depth in (SHALLOW, SearchDepth()):
+        rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), depth)
+        rig.index(cube)
+        found.append({hit.memory.id: hit.channels for hit in rig.search(cube, "ginger tea", top_k=3).hits})
+        rig.close()
+    assert found[0] == found[1]
+
+
+def test_each_channel_answers_alone_when_asked_to(rig: Rig) -> None:
+    cube = HandDriven()
+    remember(cube, NewMemory("Ann keeps bees"), NewMemory("Bob sails"))
+    rig.index(cube)
+    dense = rig.search(cube, "bees", channels=frozenset({Channel.DENSE}))
+    lexical = rig.search(cube, "bees", channels=frozenset({Channel.LEXICAL}))
+    assert [set(hit.channels) for hit in dense.hits] == [{"dense"}, {"dense"}]
+    assert [set(hit.channels) for hit in lexical.hits] == [{"lexical"}]
+
+
+def test_a_query_without_words_leaves_the_order_to_dense(rig: Rig) -> None:
+    cube = HandDriven()
+    remember(cube, NewMemory("Ann keeps bees"), NewMemory("Bob sails"))
+    rig.index(cube)
+    hits = rig.search(cube, "who is it?")
+    assert [set(hit.channels) for hit in hits.hits] == [{"dense"}, {"dense"}]
+    assert rig.search(cube, "who is it?", channels=frozenset({Channel.LEXICAL})).hits == ()
+
+
+def test_a_channel_that_cannot_answer_is_named_and_the_other_answers(rig: Rig) -> None:
+    cube = HandDriven()
+    remember(cube, NewMemory("Ann keeps bees"))
+    rig.index(cube)
+    for changed, named in (({"query_vector": None}, "embedded"), ({"model_id": "other"}, "other")):
+        hits = rig.search(cube, "bees", **changed)
+        assert [(shortfall.part, named in shortfall.reason) for shortfall in hits.degraded] == [("dense", True)]
+        assert texts(hits) == ["Ann keeps bees"]
+
+
+def test_an_index_that_fails_is_named(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    cube = HandDriven()
+    remember(cube, NewMemory("Ann keeps bees"))
+    rig.index(cube)
+
+    def fail(*_: object) -> CorpusStatistics:
+        raise StorageUnavailable("lexical index is down")
+
+    monkeypatch.setattr(rig.lexical, "statistics", fail)
+    hits = rig.search(cube, "bees")
+    assert [(shortfall.part, shortfall.reason) for shortfall in hits.degraded] == [("lexical", "lexical index is down")]
+    assert texts(hits) == ["Ann keeps bees"]
+
+
+def test_a_channel_that_lags_is_named(rig: Rig) -> None:
+    cube = HandDriven()
+    remember(cube, NewMemory("Ann keeps bees"))
+    rig.index(cube)
+    rig.embedder.gate.clear()
+    remember(cube, NewMemory("Bob keeps goats"))
+    vector = rig.embedder.batches[0]
+    rig.projector.feed(replay(cube))
+    request = SearchCube("who keeps goats", None, "words", 5, channels=frozenset(Channel))
+    hits = rig.engine.search(OpenCube(cube.state), request, rig.projector, 0.05)
+    rig.embedder.gate.set()
+    assert vector
+    assert {shortfall.part for shortfall in hits.degraded} == {"dense"}
+    assert any("not indexed yet" in shortfall.reason for shortfall in hits.degraded)
+
+
+WORDS = st.lists(st.sampled_from("tea milk bees goats Oslo Kent boat house rain".split()), min_size=1, max_size=6)
+
+
+def test_another_cube_changes_no_score_and_no_order_bit_for_bit(tmp_path: Path) -> None:
+    mine = HandDriven("mine")
+    remember(mine, *(NewMemory(f"{a} {b} {n}") for n, (a, b) in enumerate(PAIRS * 8)))
+    rig = Rig(FaissVectorIndex(tmp_path / "v", "words", DIMENSION), TantivyIndex(tmp_path / "l", "1"), SHALLOW)
+    rig.index(mine)
+    queries = ["tea and bees", "goats of Oslo", "boat", "a house in the rain in Kent"]
+    before = [rig.search(mine, query, top_k=10) for query in queries]
+    assert all(hits.hits for hits in before)
+
+    @settings(max_examples=8, deadline=None)
+    @given(st.lists(WORDS, min_size=1, max_size=30))
+    def holds(others: list[list[str]]) -> None:
+        neighbour = HandDriven("neighbour", seed=len(others))
+        remember(neighbour, *(NewMemory(" ".join(words)) for words in others))
+        rig.index(neighbour)
+        assert [rig.search(mine, query, top_k=10) for query in queries] == before
+
+    holds()
+    rig.close()
+
+
+PAIRS = [("tea", "milk"), ("bees", "goats"), ("Oslo", "Kent"), ("boat", "tea"), ("house", "rain"), ("rain", "rain")]
+
+
+def test_reopened_indexes_give_the_same_scores_bit_for_bit(tmp_path: Path) -> None:
+    cube = HandDriven()
+    remember(cube, *(NewMemory(f"{a} {b} {n}") for n, (a, b) in enumerate(PAIRS * 4)))
+
+    def found() -> CubeHits:
+        rig = Rig(FaissVectorIndex(tmp_path / "v", "words", DIMENSION), TantivyIndex(tmp_path / "l", "1"))
+        if rig.vectors.position == 0:
+            rig.index(cube)
+        hits = rig.search(cube, "tea in Oslo", top_k=24)
+        rig.close()
+        return hits
+
+    first = found()
+    assert len(first.hits) == 24
+    assert found() == first
+
+
+def test_forgotten_texts_are_analysed_anew_and_memory_is_bounded() -> None:
+    rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), SearchDepth(cached_terms=20))
+    cube = HandDriven()
+    remember(cube, *(NewMemory(f"tea with {n} sugars") for n in range(30)))
+    rig.index(cube)
+    first = rig.search(cube, "tea with 7 sugars")
+    rig.engine.forget("c")
+    assert rig.search(cube, "tea with 7 sugars") == first
+    assert texts(first)[0] == "tea with 7 sugars"
+    rig.close()

@@ -1,0 +1,84 @@
+"""A host on files, opened as production opens it: what a restart, damage and a second owner do to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.errors import Corrupted, Fenced
+from actors.host import CubeHost
+from tests.unit.hosts import OWNER, Catalogue, HashEmbedder, file_host, query, texts
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    catalogue = Catalogue()
+    for n in range(4):
+        catalogue.register(f"c{n}")
+    return catalogue
+
+
+def _fill(host: CubeHost) -> None:
+    for n in range(4):
+        host.add(OWNER, f"c{n}", texts(f"fact {n}", f"story {n}", key=f"k{n}"))
+
+
+def _found(host: CubeHost, n: int, embedder: HashEmbedder) -> list[str]:
+    answer = host.search(OWNER, f"c{n}", query(f"fact {n}", embedder))
+    assert answer.degraded == ()
+    return [hit.memory.text for hit in answer.hits]
+
+
+def test_everything_is_there_after_a_restart_and_scores_are_the_same(tmp_path: Path, catalogue: Catalogue) -> None:
+    embedder = HashEmbedder()
+    host = file_host(tmp_path, catalogue, embedder)
+    _fill(host)
+    before = [host.search(OWNER, f"c{n}", query("fact story", embedder)).hits for n in range(4)]
+    host.close()
+    embedded = embedder.embedded
+    host = file_host(tmp_path, catalogue, embedder)
+    assert embedder.embedded == embedded
+    after = [host.search(OWNER, f"c{n}", query("fact story", embedder)).hits for n in range(4)]
+    assert after == before
+    assert all(host.verify(OWNER, f"c{n}").problems == () for n in range(4))
+    host.close()
+
+
+def test_a_damaged_index_is_rebuilt_from_the_journal(tmp_path: Path, catalogue: Catalogue) -> None:
+    embedder = HashEmbedder()
+    host = file_host(tmp_path, catalogue, embedder)
+    _fill(host)
+    host.close()
+    for pattern in ("vectors/*.parquet", "lexical/*.store", "lexical/meta.json"):
+        for file in (tmp_path / "indexes").glob(f"*/{pattern}"):
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    host = file_host(tmp_path, catalogue, embedder)
+    assert [_found(host, n, embedder)[0] for n in range(4)] == [f"fact {n}" for n in range(4)]
+    host.close()
+
+
+def test_a_damaged_journal_is_refused_by_name(tmp_path: Path, catalogue: Catalogue) -> None:
+    embedder = HashEmbedder()
+    host = file_host(tmp_path, catalogue, embedder)
+    _fill(host)
+    host.close()
+    victim = max((tmp_path / "shards" / "000" / "journal").glob("*.parquet"), key=lambda f: f.stat().st_size)
+    victim.write_bytes(victim.read_bytes()[:100])
+    with pytest.raises(Corrupted, match=victim.name):
+        file_host(tmp_path, catalogue, embedder)
+
+
+def test_a_second_host_takes_over_and_the_first_cannot_write(tmp_path: Path, catalogue: Catalogue) -> None:
+    first_embedder, second_embedder = HashEmbedder(), HashEmbedder()
+    first = file_host(tmp_path, catalogue, first_embedder)
+    _fill(first)
+    first_indexes = tmp_path / "indexes"
+    first_indexes.rename(tmp_path / "elsewhere")  # another machine has index files of its own
+    second = file_host(tmp_path, catalogue, second_embedder)
+    with pytest.raises(Fenced):
+        first.add(OWNER, "c0", texts("too late"))
+    second.add(OWNER, "c0", texts("in time"))
+    assert [_found(second, n, second_embedder)[0] for n in range(4)] == [f"fact {n}" for n in range(4)]
+    assert second.verify(OWNER, "c0").problems == ()
+    second.close()
