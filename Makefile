@@ -11,6 +11,7 @@ unexport MAKEFLAGS MFLAGS MAKELEVEL PYTHONPATH PYTHONHOME
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+BENCH_PORT ?= 8765
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --constraint configs/constraints.txt
 # What setup installs follows from these files alone; the stamp carries their checksum.
@@ -59,6 +60,15 @@ check: setup  ## format, lint, types, architecture and the fast tests; under a m
 format: setup  ## let ruff put the code into form
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+bench: setup  ## the acceptance runs, some 20 minutes; LOCOMO=PATH names LoCoMo's file, BENCH_PORT a free port
+	@$(BIN)/python -m jobs.bench.journal
+	@state=$$(mktemp -d); memos="$(BIN)/memos --state $$state"; \
+	trap '$$memos down; rm -rf "$$state"' EXIT; \
+	$$memos up --detach --port $(BENCH_PORT); \
+	if [ -n "$(LOCOMO)" ]; then $$memos bench locomo "$(LOCOMO)"; \
+	else echo "LoCoMo is left out: its licence keeps it out of the repository. Name the file: make bench LOCOMO=PATH"; fi; \
+	$(BIN)/python -m jobs.bench.kills --url "$$(cat "$$state/url")" --key "$$(cat "$$state/key")" --rounds 20
 
 constraints: setup  ## write down the versions that are installed now
 	@sed -n '/^#/p' configs/constraints.txt > configs/constraints.txt.new

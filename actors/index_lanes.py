@@ -130,10 +130,12 @@ class Follower:
     def feed(self, deltas: Iterable[RowDelta]) -> None:
         for delta in deltas:
             self._queue.append(delta)
+            if delta.cube_id not in self._fed:
+                self._done[delta.cube_id] = delta.version - 1
             self._fed[delta.cube_id] = delta.version
 
     def reached(self, cube_id: str, version: int) -> bool:
-        return cube_id not in self._fed or self._done.get(cube_id, 0) >= version
+        return cube_id not in self._fed or self._done[cube_id] >= version
 
     def waiting(self) -> int:
         return len(self._queue)

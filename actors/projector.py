@@ -8,13 +8,16 @@ other goes on. Nothing here is the truth: what a killed process had not flushed 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from actors.index_lanes import DenseLane, Follower, Lane, LexicalLane, ProjectorPace
 from actors.memory.ports import Embedder, LexicalIndex, VectorIndex
+from actors.memory.ranking import DENSE, LEXICAL
 from actors.row_deltas import RowDelta
 
-__all__ = ["Projector", "ProjectorPace", "RowDelta"]
+__all__ = ["CHANNELS", "Projector", "ProjectorPace", "RowDelta"]
+
+CHANNELS = (DENSE, LEXICAL)
 
 
 class Projector:
@@ -34,14 +37,14 @@ class Projector:
         for follower in self._followers:
             follower.start()
 
-    def feed(self, deltas: Sequence[RowDelta]) -> None:
-        """Take what committed events did. Never blocks and never refuses: the journal holds the events already.
-
-        What waits is a reference a row; the texts are those of the cube's own rows.
+    def feed(self, deltas: Sequence[RowDelta], channels: Container[str] = CHANNELS) -> None:
+        """Take what committed events did, for some channels (a replay) or all. Never blocks and never refuses: the
+        journal holds the events already. What waits is a reference a row; the texts are the cube's own.
         """
         with self._changed:
             for follower in self._followers:
-                follower.feed(deltas)
+                if follower.lane.name in channels:
+                    follower.feed(deltas)
             self._changed.notify_all()
 
     def wait(self, cube_id: str, version: int, timeout_s: float) -> bool:
@@ -61,7 +64,7 @@ class Projector:
         """Channel -> why, for the channels that have not reached a cube's version."""
         with self._changed:
             return {
-                follower.lane.name: follower.failure or f"{follower.waiting()} changes are not indexed yet"
+                follower.lane.name: follower.failure or f"changes not indexed yet: {follower.waiting()}"
                 for follower in self._followers
                 if not follower.reached(cube_id, version)
             }

@@ -38,7 +38,6 @@ from actors.system_recovery import recovered
 from actors.writer import ShardWriter
 
 R = TypeVar("R")
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 JOB_KEY_LIFE_US = 24 * 3600 * 1_000_000
@@ -114,7 +113,7 @@ class SystemHost:
             self._check_governor(caller, "list keys")
             records = self._state.records
             found = [(key.order, records.key_view(key)) for key in records.keys.values()]
-            return self._page("keys", caller, found, limit, cursor)
+            return self._cursors.page("keys", caller.principal, found, limit, cursor)
 
     def revoke_key(self, caller: Caller, key_id: str) -> KeyView:
         return self._run(caller, lambda d, o: administration.revoke_key(d, o, caller, key_id))
@@ -122,7 +121,7 @@ class SystemHost:
     def list_principals(self, caller: Caller, limit: int, cursor: str | None) -> Page[PrincipalView]:
         with self._guard:
             self._check_governor(caller, "list principals")
-            return self._page("principals", caller, self._state.principal_views(), limit, cursor)
+            return self._cursors.page("principals", caller.principal, self._state.principal_views(), limit, cursor)
 
     # cubes and grants
 
@@ -154,7 +153,7 @@ class SystemHost:
                 role = Role.OWNER if governor or cube.owner == caller.principal else cube.grants[caller.principal]
                 if not cube.archived:
                     found.append((cube.order, CubeSummary(cube.id, cube.owner, role.label)))
-            return self._page("cubes", caller, found, limit, cursor)
+            return self._cursors.page("cubes", caller.principal, found, limit, cursor)
 
     def cube_access(self, cube_id: str) -> CubeAccess | None:
         with self._guard:
@@ -227,7 +226,7 @@ class SystemHost:
                 for job in self._state.records.jobs.values()
                 if governor or job.principal == caller.principal
             ]
-            return self._page("jobs", caller, found, limit, cursor)
+            return self._cursors.page("jobs", caller.principal, found, limit, cursor)
 
     # running
 
@@ -290,12 +289,3 @@ class SystemHost:
 
     def _shown(self, job: JobView) -> JobView:
         return replace(job, progress=self._progress.get(job.id, job.progress))
-
-    def _page(
-        self, listing: str, caller: Caller, found: list[tuple[int, T]], limit: int, cursor: str | None
-    ) -> Page[T]:
-        after = self._cursors.decode(listing, caller.principal, cursor)
-        ordered = sorted((pair for pair in found if after is None or pair[0] > after), key=lambda pair: pair[0])
-        items = tuple(item for _, item in ordered[:limit])
-        more = len(ordered) > limit
-        return Page(items, self._cursors.encode(listing, caller.principal, ordered[limit - 1][0]) if more else None)

@@ -170,11 +170,22 @@ def _ended_on_failure(settings: Settings, state: StateFolder) -> Iterator[Instan
 
 
 def _stopped(state: StateFolder, instance: Instance) -> None:
+    """Record the end, keep the logs in the state folder, and remove the run folder."""
     state.write_instance(replace(instance, phase="stopped"))
     state.url_file.unlink(missing_ok=True)
-    for name in ("environment.json", "plan.json"):
-        (Path(instance.run_folder) / name).unlink(missing_ok=True)
-    shutil.rmtree(Path(instance.run_folder) / "haproxy", ignore_errors=True)
+    folder = Path(instance.run_folder)
+    kept = state.path / "logs"
+    if kept.is_symlink():
+        kept.unlink()
+    if folder.is_dir():
+        shutil.rmtree(kept, ignore_errors=True)
+        session = (folder / "ray" / "session_latest").resolve() / "logs"
+        if session.is_dir():
+            shutil.copytree(session, kept, symlinks=True, ignore_dangling_symlinks=True)
+        kept.mkdir(exist_ok=True)
+        for log_file in folder.glob("placement-*.log"):
+            shutil.copy(log_file, kept)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_secrets(state: StateFolder) -> None:
@@ -204,9 +215,9 @@ def _placement(action: str, folder: Path, timeout_s: float) -> None:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise MemosError(f"{action} took longer than {timeout_s:.0f} s; see {log_file}") from error
+            raise MemosError(f"{action} took longer than {timeout_s:.0f} s; see {log_file.name} in the logs") from error
     if done.returncode != 0:
-        raise MemosError(_reason(done.stdout) or f"{action} failed; see {log_file}")
+        raise MemosError(_reason(done.stdout) or f"{action} failed; see {log_file.name} in the state's logs")
 
 
 def _reason(stdout: str) -> str:

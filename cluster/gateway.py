@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.errors import CubeNotFound, MemosError, Unavailable
@@ -55,7 +55,7 @@ class GatewayParts:
     topology: Topology
     jobs: JobRunner
     clock: Clock
-    retry: RetryRule = RetryRule()
+    retry: RetryRule = field(default_factory=RetryRule)
 
 
 class Gateway:

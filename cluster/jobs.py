@@ -10,7 +10,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -75,7 +75,7 @@ class JobRunner:
     processes: Processes
     clock: Clock
     url: str
-    retry: RetryRule = RetryRule()
+    retry: RetryRule = field(default_factory=RetryRule)
 
     async def submit(self, caller: Caller, name: str, cube_id: str, args: Mapping[str, Any]) -> JobView:
         """Record the job and start its process, which acts with a key of the caller's that expires in a day."""

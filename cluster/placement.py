@@ -53,7 +53,9 @@ def main(action: str) -> int:
     plan = Plan.from_json(sys.stdin.read())
     try:
         ray.init(address="auto", namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        log.info("connected")
         {"start": start, "stop": stop}[action](plan)
+        log.info("done")
     except (MemosError, ConnectionError, RuntimeError) as error:
         log.exception("%s failed", action)
         detail = error.detail if isinstance(error, MemosError) else f"{type(error).__name__}: {error}"
@@ -66,6 +68,7 @@ def start(plan: Plan) -> None:
     """Create what is missing and wait until it answers. Raises the reason why a part cannot start."""
     names = _create_actors(plan)
     if plan.deploy:
+        log.info("deploying Serve")
         serve.start(http_options={"host": "127.0.0.1", "port": plan.settings.http.port})
         module, _, function = plan.deploy.partition(":")
         getattr(import_module(module), function)(plan)
@@ -75,6 +78,7 @@ def start(plan: Plan) -> None:
 def stop(plan: Plan) -> None:
     """Stop taking requests, then drain: hosts first, since they ask the system host."""
     if plan.deploy:
+        log.info("ending Serve")
         serve.shutdown()
     directory = RayDirectory(timeout_s=CLOSE_WITHIN_S)
     for group in (_hosts(plan), [SYSTEM]):
@@ -82,6 +86,7 @@ def stop(plan: Plan) -> None:
 
 
 async def _close(directory: RayDirectory, names: list[str]) -> None:
+    log.info("closing %s", ", ".join(names))
     answers = await asyncio.gather(*(directory.call(name, "close") for name in names), return_exceptions=True)
     for name, answer in zip(names, answers, strict=True):
         if isinstance(answer, BaseException):
@@ -156,6 +161,7 @@ def _host_spec(plan: Plan, topology: Topology, number: int, chain_key: bytes) ->
 
 async def _all_ready(names: list[str], within_s: float) -> None:
     """Wait until every part answers that it is ready. Raises the part's own error when it cannot start."""
+    log.info("waiting for %s", ", ".join(names))
     directory = RayDirectory(timeout_s=within_s)
     until = time.monotonic() + within_s
     for name in names:

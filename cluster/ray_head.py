@@ -20,7 +20,7 @@ from cluster.settings import Settings, process_environment
 from cluster.state_folder import StateFolder
 
 START_TIMEOUT_S = 120
-LONGEST_RUN_FOLDER = 32
+LONGEST_RUN_FOLDER = 31
 """Characters: Ray and HAProxy put Unix sockets below it, whose paths may have 107."""
 
 REPLICA_PORTS = 64
@@ -75,19 +75,20 @@ def run_folder_of(settings: Settings) -> Path:
 
 
 def prepare_run_folder(folder: Path, state: StateFolder) -> None:
-    """A fresh, private run folder; `STATE/logs` leads to Ray's logs in it. Raises ConfigError when it is not ours."""
+    """A fresh, private run folder; `STATE/logs` leads to the logs in it, in place of the last run's. Raises ConfigError when it is not ours."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise ConfigError(f"{folder} belongs to another user; set ray.run_folder", setting="ray.run_folder")
     folder.chmod(0o700)
-    for part in ("ray", "haproxy"):
+    for part in ("ray", "h"):
         shutil.rmtree(folder / part, ignore_errors=True)
-    (folder / "haproxy").mkdir()
+    (folder / "h").mkdir()
     write_haproxy_launcher(folder)
     logs = state.path / "logs"
-    if logs.is_symlink() or not logs.exists():
-        logs.unlink(missing_ok=True)
-        logs.symlink_to(folder / "ray" / "session_latest" / "logs")
+    if logs.is_dir() and not logs.is_symlink():
+        shutil.rmtree(logs)
+    logs.unlink(missing_ok=True)
+    logs.symlink_to(folder / "ray" / "session_latest" / "logs")
 
 
 def write_haproxy_launcher(folder: Path) -> Path:
@@ -95,7 +96,7 @@ def write_haproxy_launcher(folder: Path) -> Path:
 
     Ray writes them with `bind *:PORT` and `bind :PORT` and has no setting for the address.
     """
-    launcher = folder / "haproxy" / "launch"
+    launcher = folder / "h" / "launch"
     launcher.write_text(
         "#!/bin/sh\n"
         'for argument in "$@"; do\n'
@@ -145,7 +146,7 @@ def _ray_environment(settings: Settings, state: StateFolder, ports: HeadPorts) -
 
 
 def _haproxy_environment(settings: Settings, folder: Path, ports: HeadPorts) -> dict[str, str]:
-    files = folder / "haproxy"
+    files = folder / "h"
     digest = hashlib.blake2b(str(settings.state_folder).encode(), digest_size=4).digest()
     first = 20_000 + int.from_bytes(digest, "big") % 150 * REPLICA_PORTS
     return {
@@ -153,8 +154,8 @@ def _haproxy_environment(settings: Settings, folder: Path, ports: HeadPorts) -> 
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(files / "launch"),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(files / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(files / "admin.sock"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(files / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(files / "a.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(files / "m.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(files),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(files / "server-state"),
         "RAY_SERVE_HAPROXY_LOG_TARGET": str(files / "log.sock"),  # nobody listens: no access log leaves

@@ -113,7 +113,8 @@ class StateFolder:
             )
         if recorded != shards:
             raise ConfigError(
-                f"cluster.shards is {shards}, but the state {self.path} was created with {recorded}; set it to {recorded}",
+                f"cluster.shards is {shards}, but the state {self.path} was created with {recorded}; "
+                f"set it to {recorded}",
                 setting="cluster.shards",
             )
 

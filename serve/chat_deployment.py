@@ -14,9 +14,10 @@ from ray.serve.handle import DeploymentHandle
 
 from actors.errors import MemosError, Overloaded, Unavailable
 from actors.remote_actor import translated
+from cluster.loopback import keep_replica_on_loopback
 from cluster.settings import Settings
 from serve.chat_port import ChatPiece, ChatRequest
-from serve.engine_opening import open_engine, prompt_writer
+from serve.engine_opening import open_engine, write_prompt
 from serve.generation import RETRY_AFTER_S, EngineChat
 
 log = logging.getLogger("memos.serve")
@@ -29,7 +30,8 @@ class Chat:
     """One model. Its queue is bounded here, so that a full one answers at once instead of waiting in Serve."""
 
     def __init__(self, settings: Settings) -> None:
-        self._chat = EngineChat(open_engine(settings), prompt_writer(), settings.models.engine.queue)
+        keep_replica_on_loopback()
+        self._chat = EngineChat(open_engine(settings), write_prompt, settings.models.engine.queue)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatPiece]:
         async with aclosing(self._chat.stream(request)) as pieces:

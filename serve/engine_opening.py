@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from actors.errors import ConfigError
 from actors.memory.item import Memory, Reference
 from actors.memory.ports import ChatTurn, Engine
+from actors.memory.prompting import assemble
 from actors.models.weights import ENGINE_SOURCE
 from cluster.preflight import embedder_path, engine_path
 from cluster.settings import EngineSettings, Settings
 from serve.chat_port import UsedMemory
-from serve.generation import Prompt, PromptWriter
+from serve.generation import Prompt
 from serve.retrieval import QueryEmbedder
 
 
@@ -42,13 +43,10 @@ def open_query_embedder(settings: Settings) -> QueryEmbedder:
     return MicroBatcher(TransformersEmbedder(EmbedderSpec(path=str(embedder_path(settings)), threads=threads)))
 
 
-def prompt_writer() -> PromptWriter:
-    from actors.memory.prompting import assemble
-
-    def write(engine: Engine, turns: Sequence[ChatTurn], memories: Sequence[Memory], max_tokens: int) -> Prompt:
-        budget = max(engine.context_tokens - max_tokens, engine.context_tokens // 2)
-        prompt = assemble(turns, memories, engine.count_tokens, budget)
-        used = tuple(UsedMemory(Reference(m.cube_id, m.id, m.version), m.form) for m in prompt.used)
-        return Prompt(prompt.turns, used)
-
-    return write
+def write_prompt(engine: Engine, turns: Sequence[ChatTurn], memories: Sequence[Memory], max_tokens: int) -> Prompt:
+    """A `serve.generation.PromptWriter` that stands on `actors.memory.prompting`."""
+    # A client may ask for a longer answer than the context holds; the engine gives it what is left then.
+    answer_tokens = min(max_tokens, engine.context_tokens // 4)
+    written = assemble(turns, memories, engine.context_tokens - answer_tokens, engine.count_tokens)
+    used = tuple(UsedMemory(Reference(m.cube_id, m.id, m.version), m.form) for m in written.used)
+    return Prompt(written.turns, used)

@@ -33,9 +33,12 @@ exist.
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """What the interface can be told. `version` is shown in the contract."""
+    """What the interface can be told. `version` is shown in the contract; `request_id_header` answers the
+    request's id, empty where the server in front does so.
+    """
 
     version: str = "0.1.0"
+    request_id_header: str = "X-Request-Id"
     chat: ChatDefaults = field(default_factory=ChatDefaults)
 
 
@@ -64,7 +67,7 @@ def build_api(
     api.add_middleware(Keys, access=backend)
     api.add_middleware(Boundary)
     api.add_middleware(Observed, metrics=metrics)
-    api.add_middleware(RequestIds)
+    api.add_middleware(RequestIds, header=settings.request_id_header)
     return api
 
 

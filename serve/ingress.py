@@ -12,6 +12,7 @@ from cluster.calling import RetryRule
 from cluster.directory import RayDirectory
 from cluster.gateway import Gateway, GatewayParts
 from cluster.jobs import JobRunner, RayJobs
+from cluster.loopback import keep_replica_on_loopback
 from cluster.plan import Plan
 from cluster.topology import Topology
 from serve.chat_deployment import RemoteChat
@@ -28,13 +29,14 @@ class Ingress:
     """
 
     def __init__(self, plan: Plan, chat: DeploymentHandle[Any]) -> None:
+        keep_replica_on_loopback()
         settings = plan.settings
         self._gateway = open_gateway(plan)
         self._chat = RemoteChat(chat, model_name(settings.models.engine))
         self._embedder = open_query_embedder(settings)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_api(self._gateway, self._chat, self._embedder, SystemClock(), ApiSettings())
+        return build_api(self._gateway, self._chat, self._embedder, SystemClock(), ApiSettings(request_id_header=""))
 
 
 def open_gateway(plan: Plan) -> Gateway:

@@ -30,7 +30,7 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/do
 """Paths that take no key."""
 
 WATCHED_PATHS = frozenset({"/v1/chat/completions"})
-"""Paths whose work stops when the client hangs up. A write goes on: its outcome must not depend on the line."""
+"""Paths whose work stops when the client hangs up, whatever the server in front does about it."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]+")
@@ -41,10 +41,14 @@ class ClientGone(Exception):
 
 
 class RequestIds:
-    """Takes the caller's X-Request-Id when it is a plain word, else makes one; answers it back."""
+    """Takes the caller's X-Request-Id when it is a plain word, else makes one.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `header` is the one that answers it back; empty where the server in front does that, as Ray Serve's does.
+    """
+
+    def __init__(self, app: ASGIApp, header: str) -> None:
         self.app = app
+        self.header = header
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,8 +61,8 @@ class RequestIds:
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            if self.header and message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[self.header] = request_id
             await send(message)
 
         await self.app(scope, receive, send_with_id)

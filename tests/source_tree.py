@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -27,18 +26,23 @@ class Source:
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.path)
 
-    def imports(self) -> Iterator[tuple[str, int]]:
+    def imports(self) -> tuple[tuple[str, int], ...]:
         """(name, line) of everything imported, at any depth: `a.b` and `a.b.c` for `from a.b import c`."""
+        return self._imports
+
+    @cached_property
+    def _imports(self) -> tuple[tuple[str, int], ...]:
+        found = []
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
-                for alias in node.names:
-                    yield alias.name, node.lineno
+                found += [(alias.name, node.lineno) for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                yield node.module, node.lineno
-                for alias in node.names:
-                    yield f"{node.module}.{alias.name}", node.lineno
+                names = (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+                found += [(name, node.lineno) for name in names]
+        return tuple(found)
 
 
+@cache
 def sources() -> dict[str, Source]:
     """Every module of the packages, by path."""
     found = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

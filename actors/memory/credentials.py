@@ -7,10 +7,15 @@ import binascii
 import hmac
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from actors.errors import InvalidCursor
 from actors.memory.identity import RandomBytes, keyed_digest
+from actors.memory.requests import Page
+
+T = TypeVar("T")
 
 _SECRET = re.compile(r"memos_([0-9a-f]{16})_([0-9a-f]{64})")
 
@@ -65,6 +70,16 @@ class CursorSigner:
         if not hmac.compare_digest(signature.encode(), self._sign(listing, principal, after).encode()):
             raise _refused()
         return after
+
+    def page(
+        self, listing: str, principal: str, found: Iterable[tuple[int, T]], limit: int, cursor: str | None
+    ) -> Page[T]:
+        """A page of (order, item) pairs, by order; at least one item when there is one. Raises InvalidCursor."""
+        after = self.decode(listing, principal, cursor)
+        ordered = sorted((pair for pair in found if after is None or pair[0] > after), key=lambda pair: pair[0])
+        items = tuple(item for _, item in ordered[: max(limit, 1)])
+        more = len(ordered) > len(items)
+        return Page(items, self.encode(listing, principal, ordered[len(items) - 1][0]) if more else None)
 
     def _sign(self, listing: str, principal: str, after: int) -> str:
         return keyed_digest(self.key, "cursor", listing, principal, str(after))[:32]

@@ -62,8 +62,8 @@ class Bench:
 
     def open_journal(self) -> DeltaJournal:
         """The shard, taken over by a new owner."""
-        places = (StorageSpec(str(self._folder / name)) for name in ("journal", "anchors"))
-        return DeltaJournal(*places, self._key)
+        table, anchors = (StorageSpec(str(self._folder / name)) for name in ("journal", "anchors"))
+        return DeltaJournal(table, anchors, self._key)
 
     def add(self, writer: int, turn: int) -> None:
         """One durable add of a short text; returns once it is acknowledged."""

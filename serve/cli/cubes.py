@@ -65,7 +65,7 @@ def show(session: Session, cube_id: str, as_json: bool) -> None:
 
 @cube.command("log")
 @click.argument("cube_id", metavar="CUBE")
-@click.option("--state", type=click.Choice(["generated", "activated", "merged", "archived", "frozen"]))
+@click.option("--only", "state", type=click.Choice(["generated", "activated", "merged", "archived", "frozen"]))
 @click.option("--as-of", help="A cube version or an RFC 3339 time.")
 @as_json
 @pass_session

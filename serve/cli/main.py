@@ -10,7 +10,7 @@ from serve.cli.cubes import cube
 from serve.cli.jobs import bench, job
 from serve.cli.keys import key
 from serve.cli.memories import add, chat, search
-from serve.cli.session import DEFAULT_STATE, Session
+from serve.cli.session import Session
 from serve.cli.system import demo, doctor, down, status, up
 
 
@@ -19,17 +19,15 @@ from serve.cli.system import demo, doctor, down, status, up
     "--state",
     envvar="MEMOS_STATE",
     type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_STATE,
-    show_default=True,
-    help="The folder that `up` keeps everything in; its URL and key are found there.",
+    help="The folder that `up` keeps everything in; its URL and key are found there. Default: .memos.",
 )
 @click.option("--url", envvar="MEMOS_URL", default="", help="The server, in place of STATE/url.")
 @click.option("--key", envvar="MEMOS_API_KEY", default="", help="The API key, in place of STATE/key.")
 @click.pass_context
-def memos(context: click.Context, state: Path, url: str, key: str) -> None:
+def memos(context: click.Context, state: Path | None, url: str, key: str) -> None:
     """A memory operating system for LLM applications and agents."""
     if not isinstance(context.obj, Session):
-        context.obj = Session(state, url, key)
+        context.obj = Session(url, key, state)
 
 
 for _command in (up, down, status, doctor, demo, key, add, search, chat, cube, job, bench):

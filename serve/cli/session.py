@@ -31,13 +31,17 @@ class Failure(click.ClickException):
 class Session:
     """Where the server is to be found. `url` and `key` are empty when they are to be read from the state folder.
 
-    `transport` is for tests.
+    `state` None: none was named, so the settings' own. `transport` is for tests.
     """
 
-    state: Path
     url: str
     key: str
+    state: Path | None = None
     transport: httpx.BaseTransport | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.state or Path(DEFAULT_STATE)
 
     def read_url(self) -> str:
         return self.url or self._read("url", "MEMOS_URL")
@@ -46,7 +50,7 @@ class Session:
         return self.key or self._read("key", "MEMOS_API_KEY")
 
     def _read(self, name: str, variable: str) -> str:
-        path = self.state / name
+        path = self.folder / name
         try:
             return path.read_text(encoding="utf-8").strip()
         except FileNotFoundError:

@@ -49,7 +49,7 @@ def up(session: Session, config: Path | None, port: int | None, detach: bool) ->
 @pass_session
 def down(session: Session) -> None:
     """Drain the system of this state folder and end every process of it."""
-    click.echo("stopped" if _stop(session.state.expanduser().absolute()) else "nothing was running")
+    click.echo("stopped" if _stop(session.folder.expanduser().absolute()) else "nothing was running")
 
 
 @click.command("status")
@@ -112,7 +112,7 @@ def demo(config: Path | None) -> None:
         def start() -> Iterator[MemosClient]:
             url, _ = _start(settings)
             try:
-                with Session(Path(folder), url, "").client() as memos:
+                with Session(url, "", Path(folder)).client() as memos:
                     yield memos
             finally:
                 _stop(settings.state_folder)

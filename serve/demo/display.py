@@ -46,10 +46,10 @@ def side_by_side(console: Console, asked: Asked) -> None:
         found.add_row(
             *scores, (result.occurred_at or "")[:10], escape(result.speaker), escape(result.text), style=style
         )
-    console.print(found)
+    console.print(found, soft_wrap=False)
     answers = Table("without memory", "with memory", expand=True)
     answers.add_row(_marked(asked.without or "", asked.right_without), _marked(asked.answer, asked.right))
-    console.print(answers)
+    console.print(answers, soft_wrap=False)
     console.print()
 
 

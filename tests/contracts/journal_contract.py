@@ -149,13 +149,17 @@ class JournalContract:
         for number in range(12):
             placed += journal.append(chains.batch("a", f"cube-{number}"))
             journal.maintain()
-        reading = journal.read(3)
-        first = next(reading)
+        for _ in range(2):
+            placed += journal.append(chains.batch("a"))
+        reading, of_a_cube = journal.read(3), journal.read_cube("a")
+        first, first_of_a = next(reading), next(of_a_cube)
+        later = journal.append(chains.batch("a"))
         journal.maintain()
         assert [first, *reading] == placed[3:]
-        assert list(journal.read()) == placed
+        assert [first_of_a, *of_a_cube] == [event for event in placed if event.cube_id == "a"]
+        assert list(journal.read()) == placed + later
         assert journal.verify() == []
-        assert list(self.open_journal().read()) == placed
+        assert list(self.open_journal().read()) == placed + later
 
     def test_a_chain_that_does_not_hold_is_told_by_cube(self, chains: Chains) -> None:
         journal = self.open_journal()

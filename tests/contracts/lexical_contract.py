@@ -77,7 +77,7 @@ class LexicalIndexContract(ABC):
         assert index.candidates("c", [("a", 1.0), ("b", 0.5)], 1, 7) == [9, 7, 5, 3, 1, 109, 107]
 
     def test_it_proposes_what_the_reference_proposes(self, index: LexicalIndex) -> None:
-        @settings(max_examples=40, deadline=None)
+        @settings(max_examples=20, deadline=None)
         @given(
             texts=st.lists(st.text("abcde", max_size=9), min_size=1, max_size=12),
             weights=st.lists(st.sampled_from([0.25, 0.5, 0.75, 1.0, 2.0]), min_size=5, max_size=5),

@@ -222,16 +222,17 @@ def test_files_that_a_compaction_replaced_are_collected_after_a_crash(
     assert again.verify() == []
 
 
-def test_neither_files_nor_log_grow_for_ever(shard: ShardFolder) -> None:
+def test_neither_files_nor_log_grow_for_ever(shard: ShardFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.stores.journal.deltalog.LONGEST_LOG", 10)
     journal, chains = shard.open(appends=4), Chains()
-    for _ in range(60):
+    for _ in range(40):
         journal.append(chains.batch("a"))
         journal.maintain()
     assert len(shard.data_files()) <= 8
     assert len(shard.entries()) <= 8
-    for _ in range(140):
+    for _ in range(30):
         shard.open()
-    assert len(shard.entries()) <= 130
+    assert len(shard.entries()) <= 12
     assert shard.open().verify() == []
 
 

@@ -67,7 +67,7 @@ class TestTantivy(StoredLexicalIndexContract):
         index.close()
 
     def test_a_flush_that_returned_survives_a_kill(self, tmp_path: Path) -> None:
-        for round_number in range(3):
+        for round_number in range(2):
             flushed = flush_until_killed(tmp_path, seconds=0.5 + 0.3 * round_number)
             index = TantivyIndex(tmp_path, analysis="1")
             assert index.position >= flushed > 0

@@ -81,7 +81,7 @@ class TestFaiss(StoredVectorIndexContract):
         assert not (tmp_path / "orphan.parquet").exists()
 
     def test_a_flush_that_returned_survives_a_kill(self, tmp_path: Path) -> None:
-        for round_number in range(3):
+        for round_number in range(2):
             flushed = flush_until_killed(tmp_path, seconds=0.5 + 0.3 * round_number)
             index = opened(tmp_path)
             assert index.position >= flushed > 0

@@ -20,7 +20,8 @@ DIMENSION = 16
 def unit_vectors(count: int, seed: int = 0) -> Vectors:
     """Shape (count, DIMENSION), rows of unit length."""
     vectors = np.random.default_rng(seed).standard_normal((count, DIMENSION)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 def everything(count: int) -> Mask:
@@ -150,6 +151,7 @@ class StoredVectorIndexContract(VectorIndexContract):
     def test_scores_are_the_same_bit_for_bit_after_reopening(self, tmp_path: Path) -> None:
         vectors = unit_vectors(100)
         first = self.open(tmp_path / "v")
+        assert first.present("c") == 0
         first.put("c", range(100), vectors)
         before = first.search("c", vectors[3:4], everything(100), 100)
         first.flush(100)

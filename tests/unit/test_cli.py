@@ -29,7 +29,7 @@ class Shell:
         self.state = state
 
     def __call__(self, *args: str, key: str = "olga-key", stdin: bytes | None = None) -> Result:
-        session = Session(self.state, "http://memos.test", key, InProcess(self.edge.api))
+        session = Session("http://memos.test", key, self.state, InProcess(self.edge.api))
         return CliRunner().invoke(memos, args, obj=session, input=stdin)
 
     def ok(self, *args: str, key: str = "olga-key", stdin: bytes | None = None) -> str:
@@ -74,7 +74,7 @@ def test_add_reads_messages_texts_and_documents(shell: Shell, tmp_path: Path) ->
     texts = [memory["text"] for memory in json.loads(shell.ok("cube", "log", "home", "--json"))]
     assert len(texts) == 6
     assert texts[0] == "my dog is called Rex" and texts[-1] == "a message from stdin"
-    assert "activated" in shell.ok("cube", "log", "home", "--state", "activated")
+    assert "activated" in shell.ok("cube", "log", "home", "--only", "activated")
 
 
 @pytest.mark.parametrize(
@@ -181,9 +181,9 @@ def test_where_the_server_is_comes_from_options_the_environment_or_the_state(tmp
     assert none.exit_code == 1 and "memos up" in none.stderr
     (tmp_path / "url").write_text("http://127.0.0.1:1\n")
     (tmp_path / "key").write_text("k\n")
-    session = Session(tmp_path, "", "")
+    session = Session("", "", tmp_path)
     assert (session.read_url(), session.read_key()) == ("http://127.0.0.1:1", "k")
-    assert Session(tmp_path, "http://other", "x").read_url() == "http://other"
+    assert Session("http://other", "x", tmp_path).read_url() == "http://other"
 
 
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             raise httpx.UnsupportedProtocol("Connection refused")
 
-    session = Session(tmp_path, "http://127.0.0.1:1", "k", Refusing())
+    session = Session("http://127.0.0.1:1", "k", tmp_path, Refusing())
     done = CliRunner().invoke(memos, ["key", "revoke", "x"], obj=session)
     assert done.exit_code == 1
     assert done.stderr.startswith("memos: no answer from http://127.0.0.1:1") and done.stderr.count("\n") == 1

@@ -15,7 +15,7 @@ from actors.errors import InvalidRequest, StorageUnavailable, VersionNotFound
 from actors.memory.commands import change, move
 from actors.memory.lifecycle import State
 from actors.memory.ports import CorpusStatistics, LexicalIndex, VectorIndex
-from actors.memory.requests import Channel, ChangeMemory, CubeHits, Moment, MoveMemory, NewMemory, SearchCube
+from actors.memory.requests import ChangeMemory, Channel, CubeHits, Moment, MoveMemory, NewMemory, SearchCube
 from actors.open_cubes import OpenCube
 from actors.projector import Projector, ProjectorPace
 from actors.retrieval import CubeSearch, SearchDepth
@@ -113,18 +113,22 @@ def test_a_narrow_filter_finds_what_lies_far_below_the_depth() -> None:
     cube = HandDriven()
     remember(cube, *(NewMemory(f"tea {n}", session="rare" if n < 3 else "usual") for n in range(100)))
     rig.index(cube)
-    assert set(texts(rig.search(cube, "tea", filter={"session": "rare"}))) == {"tea 0", "tea 1", "tea 2"}
+    for channels in ({Channel.DENSE}, {Channel.LEXICAL}):
+        hits = rig.search(cube, "tea", filter={"session": "rare"}, channels=frozenset(channels))
+        assert set(texts(hits)) == {"tea 0", "tea 1", "tea 2"}
     rig.close()
 
 
 def test_a_row_that_one_channel_proposes_is_scored_by_both() -> None:
     rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), SHALLOW)
     cube = HandDriven()
-    remember(cube, *(NewMemory(f"tea with {word}") for word in "milk lemon honey ginger sugar rum mint salt".split()))
+    far = "ginger among " + " ".join(f"filler{n}" for n in range(30))
+    remember(cube, NewMemory(far), *(NewMemory(f"tea {n}") for n in range(12)), NewMemory("gingers tea of sorts"))
     rig.index(cube)
-    hits = rig.search(cube, "ginger tea", top_k=8).hits
-    assert len(hits) >= 4
-    assert all(set(hit.channels) == {"dense", "lexical"} for hit in hits)
+    dense_alone = rig.search(cube, "ginger tea", top_k=4, channels=frozenset({Channel.DENSE}))
+    assert far not in texts(dense_alone), "else this shows nothing"
+    hits = {hit.memory.text: hit for hit in rig.search(cube, "ginger tea", top_k=4).hits}
+    assert set(hits[far].channels) == {"dense", "lexical"}
     rig.close()
 
 

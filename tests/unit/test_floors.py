@@ -33,6 +33,7 @@ RAY = (
     "cluster/bootstrap.py",
     "cluster/placement.py",
     "cluster/jobs.py",  # the client of Ray's job interface
+    "cluster/loopback.py",  # where a Serve replica binds its own server
     "serve/app.py",
     "serve/ingress.py",
     "serve/*_deployment.py",

@@ -14,7 +14,7 @@ from actors.memory.lifecycle import State
 from actors.memory.ports import CorpusStatistics, LexicalDocument
 from actors.memory.requests import ChangeMemory, MoveMemory, NewMemory
 from actors.projector import Projector, ProjectorPace
-from actors.row_deltas import RowDelta
+from actors.row_deltas import NO_POSITION, RowDelta
 from actors.stores.lexical.plain import PlainLexicalIndex
 from actors.stores.vectors.plain import PlainVectorIndex
 from tests.unit.cubes import HandDriven, allow_all
@@ -135,7 +135,7 @@ def test_waiting_ends_with_the_time_given(rig: Rig) -> None:
     remember(rig.cube, NewMemory("tea"))
     version = rig.follow()
     assert not rig.projector.wait("c", version, 0.05)
-    assert rig.projector.behind("c", version)["dense"] == "1 changes are not indexed yet"
+    assert rig.projector.behind("c", version)["dense"] == "changes not indexed yet: 1"
     assert rig.projector.wait("c", version - 1, 0.05), "what came before is there"
     assert rig.projector.wait("another", 7, 0.05), "a cube without news has nothing to wait for"
 
@@ -144,6 +144,8 @@ def test_positions_follow_the_events_even_those_without_rows(rig: Rig) -> None:
     remember(rig.cube, NewMemory("tea"))
     rig.follow()
     rig.projector.feed([RowDelta(9, "c", 9)])
+    assert rig.projector.drain(5)
+    rig.projector.feed([RowDelta(NO_POSITION, "d", 1)])
     assert rig.projector.drain(5)
     eventually(lambda: (rig.vectors.position, rig.lexical.position) == (9, 9))
 
@@ -161,6 +163,14 @@ def test_a_replay_moves_the_position_at_its_end_alone(rig: Rig) -> None:
     rig.projector.close()
     assert (rig.vectors.position, rig.lexical.position) == (77, 77)
     assert rig.vectors.present("c") == 5
+
+
+def test_one_channel_can_be_replayed_without_embedding_again(rig: Rig) -> None:
+    remember(rig.cube, NewMemory("tea"))
+    rig.projector.feed(replay(rig.cube, position=5), channels=["lexical"])
+    assert rig.projector.drain(5)
+    assert rig.documents(rig.cube.state.version).documents == 1
+    assert (rig.vectors.present("c"), rig.embedder.batches) == (0, [])
 
 
 def test_a_replay_holds_what_closed_since_and_what_opened() -> None:

@@ -116,7 +116,7 @@ def from_log(rows: Sequence[dict[str, Any]], uri: str) -> tuple[DataFile, ...]:
 def read_table(location: Location, file: DataFile) -> pa.Table:
     """A whole file. Raises Corrupted naming it; FileNotFoundError when it is missing."""
     with _Opened(location, file) as parquet, decoding_errors(location.name_of(file.name)):
-        table = parquet.read()
+        table = parquet.read(use_threads=False)
         _check_rows(location, file, parquet)
     return table.cast(COLUMNS) if table.schema.names == COLUMNS.names else table
 

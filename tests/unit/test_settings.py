@@ -1,0 +1,99 @@
+"""Settings: what is wrong is named with the way out, and the shipped profile is what the code defaults to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from actors.errors import ConfigError
+from cluster.settings import Settings, job_environment, load_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "memos.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_the_local_profile_is_complete_and_holds_the_defaults() -> None:
+    path = ROOT / "configs" / "local.yaml"
+    assert load_settings(path, environment={}) == Settings()
+    assert _names(yaml.safe_load(path.read_text(encoding="utf-8"))) == _fields(Settings)
+
+
+def _names(data: dict[str, object], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for name, value in data.items():
+        nested = isinstance(value, dict) and name != "storage_options"
+        found |= _names(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}"}  # type: ignore[arg-type]
+    return found
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for name, info in model.model_fields.items():
+        inner = info.annotation
+        nested = isinstance(inner, type) and issubclass(inner, BaseModel)
+        found |= _fields(inner, f"{prefix}{name}.") if nested else {f"{prefix}{name}"}  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("http: {prot: 1}", "unknown setting http.prot; did you mean http.port?"),
+        ("htpp: {port: 1}", "unknown setting htpp; did you mean http?"),
+        ("models: {engine: {thread: 1}}", "did you mean models.engine.threads?"),
+        ("http: {port: 99999}", "http.port"),
+        ("http: {port: lots}", "http.port"),
+        ("cluster: {shards: 0}", "cluster.shards"),
+        ("- a", "sections"),
+        ("http: [", "cannot be read"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_settings(write(tmp_path, text), environment={})
+    assert said in raised.value.detail
+    assert "memos.yaml" in raised.value.detail
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nope.yaml does not exist"):
+        load_settings(tmp_path / "nope.yaml", environment={})
+
+
+def test_the_command_line_goes_before_the_environment_before_the_file(tmp_path: Path) -> None:
+    file = write(tmp_path, "http: {port: 1}\nstate: {folder: /file}")
+    variables = {"MEMOS_CONFIG": str(file), "MEMOS_PORT": "2", "MEMOS_STATE": "/env"}
+    assert load_settings(None, environment={"MEMOS_CONFIG": str(file)}).http.port == 1
+    assert load_settings(None, environment=variables).http.port == 2
+    assert load_settings(None, environment=variables).state_folder == Path("/env")
+    assert load_settings(None, Path("/cli"), 3, variables).http.port == 3
+    assert load_settings(None, Path("/cli"), 3, variables).state_folder == Path("/cli")
+
+
+def test_an_empty_section_keeps_its_defaults(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, "state:\n"), tmp_path, environment={}).http.port == 8000
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Settings().http.port = 1  # type: ignore[misc]
+
+
+def test_shards_are_where_the_uri_says() -> None:
+    settings = Settings.model_validate({"state": {"folder": "/s", "journal_uri": "s3://bucket/memos/"}})
+    assert settings.shards_uri == "s3://bucket/memos"
+    assert Settings.model_validate({"state": {"folder": "/s"}}).shards_uri == "/s/shards"
+
+
+def test_a_jobs_process_needs_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEMOS_URL", raising=False)
+    with pytest.raises(ConfigError, match="memos job submit"):
+        job_environment()
