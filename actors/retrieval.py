@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
 import numpy as np
 
-from actors.errors import InvalidRequest, StorageError
+from actors.errors import Corrupted, InvalidRequest, StorageError
 from actors.memory.analysis import terms_of
 from actors.memory.cube import CubeState
 from actors.memory.filters import Predicate, parse_filter
@@ -33,6 +33,7 @@ _FILTER_CHUNK_ROWS = 2048
 @dataclass(frozen=True, slots=True)
 class SearchDepth:
     """How many rows each channel proposes: at least `floor`, and `per_result` for each result asked for.
+    With a `floor` below `RankingWeights.peak_rows`, how deep a search goes would sway the fusion.
 
     A cube with up to `exhaustive_rows` allowed rows is scored row by row. `cached_terms` bounds the memory of
     analysed texts.
@@ -70,12 +71,19 @@ class CubeSearch:
     """Searches the cubes of a shard. Safe to call from many threads; `model_id` is that of the indexed vectors."""
 
     def __init__(
-        self, vectors: VectorIndex, lexical: LexicalIndex, model_id: str, depth: SearchDepth | None = None
+        self,
+        vectors: VectorIndex,
+        lexical: LexicalIndex,
+        model_id: str,
+        depth: SearchDepth | None = None,
+        on_damage: Callable[[str, Corrupted], None] = lambda channel, damage: None,
     ) -> None:
+        """`on_damage(channel, what was found)` is told when an index turns out to be damaged."""
         self._vectors = vectors
         self._lexical = lexical
         self._model_id = model_id
         self._depth = depth or SearchDepth()
+        self._on_damage = on_damage
         self._terms = _RowTerms(self._depth.cached_terms)
 
     def search(self, cube: OpenCube, request: SearchCube, freshness: Freshness, wait_s: float) -> CubeHits:
@@ -100,7 +108,7 @@ class CubeSearch:
                 query = self._lexical_query(view, request.query)
                 scores[LEXICAL] = self._lexical_scores(view, query, allowed, request.top_k)
             except StorageError as error:
-                degraded.append(Shortfall(LEXICAL, str(error)))
+                degraded.append(self._shortfall(LEXICAL, error))
         if Channel.DENSE in request.channels:
             self._add_dense(view, request, allowed, scores, degraded)
         self._complete_lexical(view, query, scores)
@@ -174,11 +182,16 @@ class CubeSearch:
                     only[others] = True
                     nearest.update(self._vectors.search(view.cube_id, vector, only, len(others)))
             except StorageError as error:
-                degraded.append(Shortfall(DENSE, str(error)))
+                degraded.append(self._shortfall(DENSE, error))
             else:
                 scores[DENSE] = nearest
 
     # answering
+
+    def _shortfall(self, channel: str, error: StorageError) -> Shortfall:
+        if isinstance(error, Corrupted):
+            self._on_damage(channel, error)
+        return Shortfall(channel, str(error))
 
     def _hits(self, cube: OpenCube, view: _View, query: LexicalQuery, ranked: list[Ranked]) -> tuple[Hit, ...]:
         with cube.lock:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-from actors.errors import MemosError
+from actors.errors import Corrupted, MemosError
 from actors.memory.commands import CubeDraft, create
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
@@ -36,6 +36,8 @@ class ShardParts:
     embedder: Embedder
     clock: Clock
     sealer: Sealer
+    condemn: Callable[[str], None] = lambda channel: None
+    """Marks an index as damaged, so that the next opening of the shard rebuilds it from the journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,12 @@ class Shard:
         self._snapshotting = threading.Lock()
         self._snapshot_thread: threading.Thread | None = None
         self._closing = False
+        self._damage: Corrupted | None = None
         self._cubes.extend_tail(parts.journal.read(after=parts.snapshots.position))
         self._projector = Projector(parts.vectors, parts.lexical, parts.embedder)
-        self._search = CubeSearch(parts.vectors, parts.lexical, parts.embedder.model_id)
+        self._search = CubeSearch(
+            parts.vectors, parts.lexical, parts.embedder.model_id, on_damage=self._on_damage
+        )
         self._replay()
         self.writer: ShardWriter[CubeDraft] = ShardWriter(
             parts.journal,
@@ -126,6 +131,11 @@ class Shard:
                 self._projector.feed(RowDelta.since(cube.state, version))
         self._projector.feed([RowDelta.reached(self._parts.journal.position)])
 
+    def _on_damage(self, channel: str, damage: Corrupted) -> None:
+        log.error("%s; shard %d will be opened anew and the index rebuilt from the journal", damage, self.number)
+        self._parts.condemn(channel)
+        self._damage = damage
+
     def _evicted(self, cube_id: str) -> None:
         self._parts.vectors.unload(cube_id)
         self._search.forget(cube_id)
@@ -159,8 +169,8 @@ class Shard:
 
     @property
     def failure(self) -> MemosError | None:
-        """Why the shard takes no more writes, None while it does."""
-        return self.writer.failure
+        """Why the shard must be opened anew, None while it works."""
+        return self.writer.failure or self._damage
 
     def status(self) -> JsonObject:
         """Where the shard stands: journal, what follows it, what waits."""
@@ -185,7 +195,7 @@ class Shard:
         """Drain the writer, snapshot what changed, store the indexes. What this cannot do, the next opening replays."""
         self._closing = True
         with self._snapshotting:
-            if self._cubes.tail_events and self.failure is None:
+            if self._cubes.tail_events and self.writer.failure is None:
                 self._write_snapshot()
         self.writer.close()
         self._projector.close()

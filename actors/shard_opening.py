@@ -13,6 +13,7 @@ from actors.errors import ConfigError, Corrupted
 from actors.memory.analysis import ANALYSIS_VERSION
 from actors.memory.draft import Sealer
 from actors.memory.ports import Embedder
+from actors.memory.ranking import DENSE, LEXICAL
 from actors.shard import Shard, ShardLimits, ShardParts
 from actors.stores.journal import DeltaJournal
 from actors.stores.lexical.tantivy_index import TantivyIndex
@@ -58,31 +59,42 @@ def open_shard(spec: HostSpec, number: int, embedder: Embedder) -> Shard:
     parts = ShardParts(
         journal=journal,
         snapshots=ParquetSnapshots(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
-        vectors=_open_vectors(indexes / "vectors", embedder),
-        lexical=_open_lexical(indexes / "lexical"),
+        vectors=_open_vectors(indexes, embedder),
+        lexical=_open_lexical(indexes),
         embedder=embedder,
         clock=SystemClock(),
         sealer=Sealer(spec.chain_key, secrets.token_bytes),
+        condemn=lambda channel: _condemned(indexes, channel).touch(),
     )
     return Shard(number, parts, spec.limits)
 
 
-def _open_vectors(folder: Path, embedder: Embedder) -> FaissVectorIndex:
+def _condemned(indexes: Path, channel: str) -> Path:
+    """A file that says: this index was found damaged while it was searched."""
+    return indexes / f"{channel}.damaged"
+
+
+def _open_vectors(indexes: Path, embedder: Embedder) -> FaissVectorIndex:
+    folder, condemned = indexes / "vectors", _condemned(indexes, DENSE)
     try:
-        return FaissVectorIndex(folder, embedder.model_id, embedder.dimension)
+        if not condemned.exists():
+            return FaissVectorIndex(folder, embedder.model_id, embedder.dimension)
     except Corrupted as damaged:
         log.error("%s; rebuilding the vectors from the journal", damaged)
     except ConfigError as other_model:
         log.warning("%s; embedding everything anew", other_model)
     FaissVectorIndex.discard(folder)
+    condemned.unlink(missing_ok=True)
     return FaissVectorIndex(folder, embedder.model_id, embedder.dimension)
 
 
-def _open_lexical(folder: Path) -> TantivyIndex:
-    analysis = str(ANALYSIS_VERSION)
+def _open_lexical(indexes: Path) -> TantivyIndex:
+    folder, condemned, analysis = indexes / "lexical", _condemned(indexes, LEXICAL), str(ANALYSIS_VERSION)
     try:
-        return TantivyIndex(folder, analysis)
+        if not condemned.exists():
+            return TantivyIndex(folder, analysis)
     except Corrupted as damaged:
         log.error("%s; rebuilding it", damaged)
     TantivyIndex.discard(folder)
+    condemned.unlink(missing_ok=True)
     return TantivyIndex(folder, analysis)

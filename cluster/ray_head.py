@@ -75,7 +75,10 @@ def run_folder_of(settings: Settings) -> Path:
 
 
 def prepare_run_folder(folder: Path, state: StateFolder) -> None:
-    """A fresh, private run folder; `STATE/logs` leads to the logs in it, in place of the last run's. Raises ConfigError when it is not ours."""
+    """A fresh, private run folder; `STATE/logs` leads to the logs in it, in place of the last run's.
+
+    Raises ConfigError when the folder is another user's.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise ConfigError(f"{folder} belongs to another user; set ray.run_folder", setting="ray.run_folder")

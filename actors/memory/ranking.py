@@ -28,7 +28,8 @@ class RankingWeights:
 
     `k1` and `b` are BM25's. `lexical` is the lexical channel's weight beside dense's 1. The more the best cosine
     stands out from the ones behind it, the less lexical counts: the weight is multiplied by
-    exp(-`dense_trust` * (peak - `usual_peak`)), peak being (first - tenth) / first.
+    exp(-`dense_trust` * (peak - `usual_peak`)), peak being (first - tenth) / first. Among fewer than
+    `peak_rows` rows the tenth is far behind for no reason but their number, so the peak counts in proportion.
     """
 
     k1: float = 0.9
@@ -37,6 +38,7 @@ class RankingWeights:
     dense_trust: float = 2.0
     usual_peak: float = 0.2
     peak_depth: int = 10
+    peak_rows: int = 200
 
 
 WEIGHTS = RankingWeights()
@@ -107,7 +109,8 @@ def channel_weights(scores: Mapping[str, Mapping[int, float]], weights: RankingW
         raw[LEXICAL] = weights.lexical
         if DENSE in raw:
             peak = peakedness(list(scores[DENSE].values()), weights.peak_depth)
-            raw[LEXICAL] *= math.exp(-weights.dense_trust * (peak - weights.usual_peak))
+            share = min(1.0, len(scores[DENSE]) / weights.peak_rows)
+            raw[LEXICAL] *= math.exp(-weights.dense_trust * (peak - weights.usual_peak) * share)
     total = sum(raw.values())
     return {name: weight / total for name, weight in raw.items()}
 

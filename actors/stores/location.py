@@ -42,10 +42,12 @@ class Location:
         self.spec = spec
         self.uri = spec.uri if spec.local is None else str(spec.local)
         self.local = spec.local
+        self._handler: Any = None
         self._remote: Any = None
         if self.local is None:
             with storage_errors(self.uri, "opened"):
-                self._remote = pafs.PyFileSystem(DeltaStorageHandler(spec.uri, dict(spec.options)))
+                self._handler = DeltaStorageHandler(spec.uri, dict(spec.options))
+                self._remote = pafs.PyFileSystem(self._handler)
 
     def name_of(self, name: str) -> str:
         """How messages name a file."""
@@ -101,8 +103,7 @@ class Location:
             if self.local is not None:
                 write_file(self.local / name, memoryview(data))
             else:
-                with self._remote.open_output_stream(name) as file:
-                    file.write(data)
+                self._put(name, data.to_pybytes())
 
     def replace(self, name: str, data: bytes) -> None:
         """Put `data` in the place of a file, durably and whole."""
@@ -110,8 +111,7 @@ class Location:
             if self.local is not None:
                 replace_file(self.local / name, data)
             else:
-                with self._remote.open_output_stream(name) as file:
-                    file.write(data)
+                self._put(name, data)
 
     def delete(self, name: str) -> None:
         """Remove a file; one that is missing is fine."""
@@ -123,6 +123,12 @@ class Location:
                 self._remote.delete_file(name)
             except FileNotFoundError:
                 return
+
+    def _put(self, name: str, data: bytes) -> None:
+        # Past pyarrow's stream, which hands its own buffers on: deltalake 1.6 takes bytes alone.
+        stream = self._handler._handler.open_output_stream(name)
+        stream.write(data)
+        stream.close()
 
     def sync(self, *names: str) -> None:
         """Make files that others wrote durable, then the folder; nothing to do in an object store."""

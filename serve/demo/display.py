@@ -13,26 +13,25 @@ from serve.demo.claims import Asked, Claim
 from serve.demo.conversation import Conversation
 
 NEXT = """\
-[bold]memos up[/]                                    start it for yourself, on http://127.0.0.1:8000
-[bold]memos cube create notes[/]                     make a cube; [bold]memos add notes FILE[/] fills it
-[bold]memos search notes -q "…" --explain[/]         see what is found, and why
-[bold]memos chat notes[/]                            talk; what you say is remembered
-README.md has the tour: command line, HTTP, Python. docs/architecture.md has the picture."""
+[bold]memos up[/]                           start it for yourself, state in ./.memos
+[bold]memos cube create notes[/]            make a cube
+[bold]memos add notes FILE[/]               fill it from JSONL, text or Markdown
+[bold]memos search notes -q "…"[/]           see what is found; --explain says why
+[bold]memos chat notes[/]                   talk; what you say is remembered
+
+README.md has the tour: command line, HTTP, Python.
+docs/architecture.md has the picture."""
 
 
 def opening(console: Console, conversation: Conversation) -> None:
     first, last = conversation.dates
-    console.print(
-        Panel(
-            f"{escape(conversation.title)} talked {len(conversation.sessions)} times between {first} and {last}: "
-            f"{conversation.turns} turns.\n"
-            "The system remembers every turn. A small language model, SmolLM2-135M, then answers questions\n"
-            "about things said long before, first alone, then with what the system finds. After that the\n"
-            "system is stopped and started again. Everything runs on this machine; nothing leaves it.",
-            title="memos demo",
-            expand=False,
-        )
+    text = (
+        f"{escape(conversation.title)} talked {len(conversation.sessions)} times between {first} and {last}: "
+        f"{conversation.turns} turns. The system remembers every turn. A small language model, SmolLM2-135M, then "
+        "answers questions about things said long before, first alone, then with what the system finds. After that "
+        "the system is stopped and started again. Everything runs on this machine; nothing leaves it."
     )
+    console.print(Panel(text, title="memos demo", width=min(console.width, 100)), soft_wrap=False)
 
 
 def side_by_side(console: Console, asked: Asked) -> None:
@@ -59,12 +58,12 @@ def again(console: Console, asked: Asked) -> None:
 
 def closing(console: Console, claims: Sequence[Claim], numbers: Mapping[str, str]) -> None:
     lines = [f"[green]held[/]    {escape(c.text)}" if c.holds else f"[red]failed[/]  {escape(c.text)}" for c in claims]
-    console.print(Panel("\n".join(lines), title="What this showed", expand=False))
+    console.print(Panel("\n".join(lines), title="What this showed", expand=False), soft_wrap=False)
     measured = Table(box=None, pad_edge=False, show_header=False)
     for name, value in numbers.items():
         measured.add_row(escape(name), escape(value))
     console.print(measured)
-    console.print(Panel(NEXT, title="Where to go next", expand=False))
+    console.print(Panel(NEXT, title="Where to go next", expand=False), soft_wrap=False)
 
 
 def _score(value: object) -> str:

@@ -41,6 +41,7 @@ def run(start: StartSystem, conversation: Conversation, console: Console) -> boo
     numbers = {
         "turns remembered": str(conversation.turns),
         f"add of {TURNS_PER_ADD} turns, on disk and searchable": f"{statistics.median(adds_ms):.0f} ms",
+        "searches": str(len(before) + len(after)),
         "search, inside the server": f"{statistics.median(a.search_ms for a in (*before, *after)):.1f} ms",
         "the whole run": f"{time.perf_counter() - began:.0f} s",
     }
@@ -53,9 +54,9 @@ def _started(console: Console, start: StartSystem, text: str) -> Iterator[MemosC
     """`start()`, with a line that tells what happens and how long it took."""
     began = time.perf_counter()
     with ExitStack() as system:
-        with console.status(f"{text} …"):
-            memos = system.enter_context(start())
-        console.print(f"{text}: ready after {time.perf_counter() - began:.0f} s.\n")
+        console.print(f"{text} …")
+        memos = system.enter_context(start())
+        console.print(f"Ready after {time.perf_counter() - began:.0f} s.\n")
         yield memos
 
 

@@ -108,6 +108,7 @@ class LexicalIndexContract(ABC):
             return index.statistics("c", ["a", "b", "c"], 1), index.candidates("c", weighted, 1, 15)
 
         before = seen()
+        assert len(before[1]) == 15
         index.put([document(row, "a b c", cube_id="other") for row in range(300)])
         index.flush(2)
         assert seen() == before

@@ -122,12 +122,13 @@ def test_a_narrow_filter_finds_what_lies_far_below_the_depth() -> None:
 def test_a_row_that_one_channel_proposes_is_scored_by_both() -> None:
     rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), SHALLOW)
     cube = HandDriven()
-    far = "ginger among " + " ".join(f"filler{n}" for n in range(30))
-    remember(cube, NewMemory(far), *(NewMemory(f"tea {n}") for n in range(12)), NewMemory("gingers tea of sorts"))
+    far = "saffron among " + " ".join(f"filler{n}" for n in range(8))
+    remember(cube, NewMemory(far), *(NewMemory(f"tea number {n}") for n in range(40)))
     rig.index(cube)
-    dense_alone = rig.search(cube, "ginger tea", top_k=4, channels=frozenset({Channel.DENSE}))
+    query = "any saffron tea"
+    dense_alone = rig.search(cube, query, top_k=4, channels=frozenset({Channel.DENSE}))
     assert far not in texts(dense_alone), "else this shows nothing"
-    hits = {hit.memory.text: hit for hit in rig.search(cube, "ginger tea", top_k=4).hits}
+    hits = {hit.memory.text: hit for hit in rig.search(cube, query, top_k=4).hits}
     assert set(hits[far].channels) == {"dense", "lexical"}
     rig.close()
 

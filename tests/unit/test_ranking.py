@@ -74,9 +74,13 @@ def test_one_channel_alone_keeps_its_own_scale() -> None:
 
 
 def test_the_more_dense_stands_out_the_less_lexical_counts() -> None:
-    flat = {"dense": dict.fromkeys(range(10), 0.5), "lexical": {0: 0.3}}
-    peaked = {"dense": {0: 0.9, **dict.fromkeys(range(1, 10), 0.2)}, "lexical": {0: 0.3}}
-    assert channel_weights(peaked)["lexical"] < channel_weights(flat)["lexical"]
+    def lexical_share(best: float, rows: int) -> float:
+        dense = {0: best, **dict.fromkeys(range(1, rows), 0.3)}
+        return channel_weights({"dense": dense, "lexical": {0: 0.3}})["lexical"]
+
+    assert lexical_share(0.9, 200) < lexical_share(0.4, 200) < lexical_share(0.3, 200)
+    assert lexical_share(0.9, 200) == lexical_share(0.9, 5000)
+    assert lexical_share(0.9, 200) < lexical_share(0.9, 20) < lexical_share(0.9, 2), "few rows tell little"
     assert (peakedness([0.5] * 10, 10), peakedness([], 10), peakedness([-0.1, -0.5], 10)) == (0.0, 0.0, 0.0)
 
 

@@ -162,3 +162,18 @@ def test_discarding_leaves_no_state_behind(tmp_path: Path) -> None:
     snapshots.discard()
     assert (snapshots.position, snapshots.read("a")) == (0, None)
     assert _files(tmp_path) == []
+
+
+def test_they_may_live_in_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StorageSpec, "local", None)
+    snapshots = ParquetSnapshots(StorageSpec(f"file://{tmp_path}"), KEY)
+    for position in range(1, 2 * MERGE_ABOVE):
+        snapshots.write(position, [("a", b"a%d" % position), (f"b{position}", b"b")])
+    again = ParquetSnapshots(StorageSpec(f"file://{tmp_path}"), KEY)
+    assert (again.position, again.read("a"), again.read("b1"), again.read("c")) == (
+        position,
+        b"a%d" % position,
+        b"b",
+        None,
+    )
+    assert len(_files(tmp_path)) <= MERGE_ABOVE + 1

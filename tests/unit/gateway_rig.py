@@ -1,0 +1,131 @@
+"""A Gateway over a LocalDirectory: the real system host and two real cube hosts, and calls that can be broken."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from actors.clock import SystemClock
+from actors.errors import Unavailable
+from actors.host import CubeHost, HostSpec
+from actors.memory.draft import Sealer
+from actors.memory.governance import Caller
+from actors.memory.requests import JobStatus, NewKey
+from actors.shard import Shard, ShardLimits, ShardParts
+from actors.stores.journal import PlainJournal, PlainStorage
+from actors.stores.lexical.plain import PlainLexicalIndex
+from actors.stores.vectors.plain import PlainVectorIndex
+from cluster.calling import RetryRule
+from cluster.directory import EMBEDDER, SYSTEM, LocalDirectory, host_name
+from cluster.gateway import Gateway, GatewayParts
+from cluster.jobs import JobRunner
+from cluster.topology import Topology
+from tests.unit.hosts import HashEmbedder
+from tests.unit.system_hosts import KEY, PlainSnapshots, SystemBench
+
+SHARDS, HOSTS = 8, 2
+
+
+class PlainProcesses:
+    """Processes of jobs that only exist as records."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, Mapping[str, str]] = {}
+        self.states: dict[str, tuple[JobStatus, str] | None] = {}
+        self.stopped: list[str] = []
+        self.broken = False
+
+    def start(self, job_id: str, environment: Mapping[str, str]) -> None:
+        if self.broken:
+            raise Unavailable("Ray's job interface does not answer")
+        self.started[job_id] = environment
+        self.states[job_id] = (JobStatus.RUNNING, "")
+
+    def stop(self, job_id: str) -> None:
+        self.stopped.append(job_id)
+
+    def state(self, job_id: str) -> tuple[JobStatus, str] | None:
+        return self.states.get(job_id)
+
+    def logs(self, job_id: str) -> str:
+        return f"log of {job_id}"
+
+
+class FlakyDirectory:
+    """A LocalDirectory whose calls fail as told: `lost` answers vanish after the call took effect, `down` parts
+    are not reached at all.
+    """
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self._inner = LocalDirectory(parts)
+        self.down: set[str] = set()
+        self.lose: dict[str, int] = {}
+        self.calls: list[tuple[str, str]] = []
+
+    async def call(self, name: str, method: str, *args: Any) -> Any:
+        self.calls.append((name, method))
+        if name in self.down:
+            raise Unavailable(f"{name} is down", part=name)
+        answer = await self._inner.call(name, method, *args)
+        if self.lose.get(method, 0) > 0:
+            self.lose[method] -= 1
+            raise Unavailable(f"{name} died before it answered", part=name)
+        return answer
+
+
+class Embedding:
+    def ready(self) -> list[str]:
+        return []
+
+    def status(self) -> dict[str, str]:
+        return {"model": "hash@1"}
+
+
+class GatewayRig:
+    """`restart(host)` is what Ray does after a host died."""
+
+    def __init__(self) -> None:
+        self.system = SystemBench()
+        self.storage = {n: PlainStorage() for n in range(SHARDS)}
+        self.snapshots = {n: PlainSnapshots() for n in range(SHARDS)}
+        self.embedder = HashEmbedder()
+        self.topology = Topology(SHARDS, HOSTS)
+        self.parts: dict[str, Any] = {SYSTEM: self.system.host, EMBEDDER: Embedding()}
+        for number in range(HOSTS):
+            self.restart(number)
+        self.directory = FlakyDirectory(self.parts)
+        self.processes = PlainProcesses()
+        retry = RetryRule(within_s=0.6, first_s=0.01, longest_s=0.05)
+        clock = self.system.clock
+        jobs = JobRunner(self.directory, self.processes, clock, "http://127.0.0.1:8000", retry)
+        self.gateway = Gateway(GatewayParts(self.directory, self.topology, jobs, clock, retry))
+        self.root = self.system.root
+
+    def restart(self, number: int) -> None:
+        spec = HostSpec(host_name(number), "plain", "plain", self.topology.shards_of(number), SHARDS, KEY)
+        self.parts[host_name(number)] = CubeHost(spec, self._open_shard, self.system.host, SystemClock())
+
+    def _open_shard(self, number: int) -> Shard:
+        parts = ShardParts(
+            journal=PlainJournal(self.storage[number], KEY),
+            snapshots=self.snapshots[number],
+            vectors=PlainVectorIndex(),
+            lexical=PlainLexicalIndex(),
+            embedder=self.embedder,
+            clock=SystemClock(),
+            sealer=Sealer(KEY, secrets.token_bytes),
+        )
+        return Shard(number, parts, ShardLimits(index_wait_s=2.0))
+
+    def owner(self, cube_id: str) -> str:
+        return host_name(self.topology.host_of(cube_id))
+
+    def cubes_of_each_host(self) -> tuple[str, str]:
+        """Names of two cubes that live on different hosts."""
+        names = [f"cube-{n}" for n in range(50)]
+        return tuple(next(n for n in names if self.owner(n) == host_name(h)) for h in range(HOSTS))  # type: ignore[return-value]
+
+    async def principal(self, name: str) -> Caller:
+        issued = await self.gateway.create_key(self.root, NewKey(name))
+        return (await self.gateway.authenticate(issued.secret, f"req-{name}")).caller
