@@ -15,7 +15,7 @@ from typing import Any
 
 from actors.access import AccessTable
 from actors.clock import SystemClock
-from actors.errors import CubeNotFound, Fenced, InvalidRequest, MemosError
+from actors.errors import CubeNotFound, Fenced, MemosError
 from actors.listing import page_of
 from actors.memory import commands
 from actors.memory.commands import CubeDraft
@@ -42,7 +42,7 @@ from actors.memory.requests import (
 from actors.shard import Shard
 from actors.shard_opening import HostSpec, open_shard
 
-__all__ = ["CubeHost", "HostSpec", "resolve"]
+__all__ = ["CubeHost", "HostSpec"]
 
 log = logging.getLogger(__name__)
 
@@ -128,13 +128,13 @@ class CubeHost:
     def list_memories(self, caller: Caller, cube_id: str, request: ListMemories) -> Page[Memory]:
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
-            version = None if request.as_of is None else resolve(cube.state, request.as_of)
+            version = None if request.as_of is None else cube.state.version_of(request.as_of)
             return page_of(cube.state, request, version)
 
     def read_memory(self, caller: Caller, cube_id: str, memory_id: str, as_of: Moment | None) -> Memory:
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
-            return cube.state.at(memory_id[:64], None if as_of is None else resolve(cube.state, as_of))
+            return cube.state.at(memory_id[:64], None if as_of is None else cube.state.version_of(as_of))
 
     def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         """The memory after each change of it, oldest first."""
@@ -204,15 +204,6 @@ class CubeHost:
 
     def _origin(self, caller: Caller, idempotency: str = "") -> Origin:
         return Origin(caller.principal, caller.request_id, self._clock.now_us(), idempotency)
-
-
-def resolve(state: CubeState, moment: Moment) -> int:
-    """The cube version that a moment names. Raises VersionNotFound for one that is not there (yet)."""
-    if moment.version is not None:
-        return state.check_version(moment.version)
-    if moment.time_us is None:
-        raise InvalidRequest("as_of needs a version or a time")
-    return state.version_at(moment.time_us)
 
 
 def _ignore(_: object) -> None:

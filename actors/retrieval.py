@@ -17,7 +17,6 @@ import numpy as np
 
 from actors.errors import Corrupted, InvalidRequest, StorageError
 from actors.memory.analysis import terms_of
-from actors.memory.cube import CubeState
 from actors.memory.filters import Predicate, parse_filter
 from actors.memory.ports import LexicalIndex, Mask, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL, LexicalQuery, Ranked, explain, fuse, lexical_query
@@ -238,18 +237,8 @@ class _RowTerms:
 def _view(cube: OpenCube, as_of: Moment | None) -> _View:
     with cube.lock:
         state = cube.state
-        version = _version_at(state, as_of)
+        version = state.version_of(as_of)
         return _View(state.cube_id, version, state.rows.live(version), state.rows.memory_ids, state.rows.texts)
-
-
-def _version_at(state: CubeState, as_of: Moment | None) -> int:
-    if as_of is None:
-        return state.version
-    if as_of.version is not None:
-        return state.check_version(as_of.version)
-    if as_of.time_us is None:
-        raise InvalidRequest("as_of needs a version or a time")
-    return state.version_at(as_of.time_us)
 
 
 def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:

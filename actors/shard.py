@@ -14,6 +14,7 @@ from actors.memory.commands import CubeDraft, create
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
 from actors.memory.ports import Clock, Embedder, Journal, JsonObject, LexicalIndex, Snapshots, VectorIndex
+from actors.memory.ranking import DENSE, LEXICAL
 from actors.memory.requests import CubeHits, SearchCube
 from actors.open_cubes import Captured, OpenCube, OpenCubes
 from actors.projector import Projector
@@ -64,9 +65,7 @@ class Shard:
         self._damage: Corrupted | None = None
         self._cubes.extend_tail(parts.journal.read(after=parts.snapshots.position))
         self._projector = Projector(parts.vectors, parts.lexical, parts.embedder)
-        self._search = CubeSearch(
-            parts.vectors, parts.lexical, parts.embedder.model_id, on_damage=self._on_damage
-        )
+        self._search = CubeSearch(parts.vectors, parts.lexical, parts.embedder.model_id, on_damage=self._on_damage)
         self._replay()
         self.writer: ShardWriter[CubeDraft] = ShardWriter(
             parts.journal,
@@ -119,17 +118,18 @@ class Shard:
             self._start_snapshot()
 
     def _replay(self) -> None:
-        """Feed the indexes what they missed: the rows of events beyond the position that they reached."""
-        reached = min(self._parts.vectors.position, self._parts.lexical.position)
-        if reached >= self._parts.journal.position:
-            return
-        first_missed: dict[str, int] = {}
-        for event in self._parts.journal.read(after=reached):
-            first_missed.setdefault(event.cube_id, event.version)
-        for cube_id, version in first_missed.items():
-            with self.reading(cube_id) as cube:
-                self._projector.feed(RowDelta.since(cube.state, version))
-        self._projector.feed([RowDelta.reached(self._parts.journal.position)])
+        """Feed each index what it missed: the rows of events beyond the position that it reached."""
+        position = self._parts.journal.position
+        for channel, reached in ((DENSE, self._parts.vectors.position), (LEXICAL, self._parts.lexical.position)):
+            if reached >= position:
+                continue
+            first_missed: dict[str, int] = {}
+            for event in self._parts.journal.read(after=reached):
+                first_missed.setdefault(event.cube_id, event.version)
+            for cube_id, version in first_missed.items():
+                with self.reading(cube_id) as cube:
+                    self._projector.feed(RowDelta.since(cube.state, version), [channel])
+            self._projector.feed([RowDelta.reached(position)], [channel])
 
     def _on_damage(self, channel: str, damage: Corrupted) -> None:
         log.error("%s; shard %d will be opened anew and the index rebuilt from the journal", damage, self.number)

@@ -56,7 +56,7 @@ def main(action: str) -> int:
         log.info("connected")
         {"start": start, "stop": stop}[action](plan)
         log.info("done")
-    except (MemosError, ConnectionError, RuntimeError) as error:
+    except Exception as error:  # this process's outer loop: whatever was raised is the reason that `memos` shows
         log.exception("%s failed", action)
         detail = error.detail if isinstance(error, MemosError) else f"{type(error).__name__}: {error}"
         sys.stdout.write(json.dumps({"error": detail[:600]}) + "\n")

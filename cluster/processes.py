@@ -13,6 +13,7 @@ MARKER = "MEMOS_INSTANCE"
 
 KILL_AFTER_S = 4.0
 GIVE_UP_AFTER_S = 30.0
+POLL_S = 0.2
 
 
 def processes_of(instance: str, run_folder: Path) -> list[psutil.Process]:
@@ -53,7 +54,7 @@ def end_processes(instance: str, run_folder: Path) -> int:
         for process in found:
             _signal(process, kill=waited > KILL_AFTER_S, known=(process.pid, process.create_time()) in ended)
             ended.add((process.pid, process.create_time()))
-        psutil.wait_procs(found, timeout=0.3)
+        time.sleep(POLL_S)
     return len(ended)
 
 
@@ -71,7 +72,7 @@ def describe_owner_of_port(port: int) -> str:
     """Who listens on a TCP port, as "name (pid 123)"; empty when that cannot be found out."""
     try:
         listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
-        owner = next((c.pid for c in listening if c.laddr.port == port and c.pid), None)
+        owner = next((c.pid for c in listening if c.laddr and c.laddr.port == port and c.pid), None)
         return "" if owner is None else f"{psutil.Process(owner).name()} (pid {owner})"
     except (psutil.Error, OSError):
         return ""

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.errors import MemoryNotFound, VersionNotFound
+from actors.errors import InvalidRequest, MemoryNotFound, VersionNotFound
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.item import Form, Memory, evolve, from_fields, to_fields
 from actors.memory.lifecycle import State
 from actors.memory.policy import DEFAULTS, Policy, merged_policy
+from actors.memory.requests import Moment
 
 OPEN = (1 << 62) - 1
 """`until` of a row that is live now."""
@@ -214,6 +215,18 @@ class CubeState:
                 version=self.version,
             )
         return version
+
+    def version_of(self, moment: Moment | None) -> int:
+        """The cube version that a moment names, the current one for None. Raises VersionNotFound for one that the
+        cube has not reached.
+        """
+        if moment is None:
+            return self.version
+        if moment.version is not None:
+            return self.check_version(moment.version)
+        if moment.time_us is None:
+            raise InvalidRequest("as_of needs a version or a time")
+        return self.version_at(moment.time_us)
 
     def version_at(self, time_us: int) -> int:
         """The cube's version at a time: the number of events recorded up to and including it."""
