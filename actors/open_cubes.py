@@ -111,6 +111,10 @@ class OpenCubes:
     def _load(self, cube_id: str) -> CubeState:
         with self._guard:
             tail = list(self._tail.get(cube_id, ()))
+        return self._load_with(cube_id, tail)
+
+    def _load_with(self, cube_id: str, tail: list[Event]) -> CubeState:
+        """The cube's snapshot, and the events of `tail` on it; from the journal alone when the snapshot is damaged."""
         try:
             stored = self._snapshots.read(cube_id)
             state = CubeState(cube_id) if stored is None else CubeState.from_snapshot(orjson.loads(stored))
@@ -118,11 +122,19 @@ class OpenCubes:
             self.incidents.append(str(damaged))
             log.error("%s; folding cube %s from the journal instead", damaged, cube_id)
             state = CubeState(cube_id)
-            tail = list(self._fold(cube_id))
+            tail = self._folded(cube_id, tail)
         for event in tail:
             if event.version > state.version:
                 state.apply(event)
         return state
+
+    def _folded(self, cube_id: str, tail: list[Event]) -> list[Event]:
+        """The cube's events up to the end of `tail`, all when it is empty; the next snapshot writes the cube anew."""
+        events = [event for event in self._fold(cube_id) if not tail or event.version <= tail[-1].version]
+        if events:
+            with self._guard:
+                self._tail.setdefault(cube_id, [events[-1]])
+        return events
 
     def opened(self, cube_id: str) -> OpenCube:
         """A cube that the caller knows to be pinned."""
@@ -165,16 +177,8 @@ class OpenCubes:
         """A captured cube as the bytes of its snapshot."""
         cube_id, state, events = captured
         if state is None:
-            state = self._load_at(cube_id, events)
+            state = self._load_with(cube_id, events)
         return cube_id, orjson.dumps(state.to_snapshot())
-
-    def _load_at(self, cube_id: str, events: list[Event]) -> CubeState:
-        stored = self._snapshots.read(cube_id)
-        state = CubeState(cube_id) if stored is None else CubeState.from_snapshot(orjson.loads(stored))
-        for event in events:
-            if event.version > state.version:
-                state.apply(event)
-        return state
 
     def trim(self, position: int) -> None:
         """Forget the tail up to a journal position that the snapshots now reach."""

@@ -21,4 +21,4 @@ class Trivial:
 
 
 def deploy(plan: Plan) -> None:
-    serve.run(Trivial.bind(plan.instance), name="memos", route_prefix="/", _blocking=True)
+    serve.run(Trivial.bind(plan.instance), name="memos", route_prefix="/")

@@ -107,6 +107,10 @@ def test_a_damaged_snapshot_is_named_and_the_cube_folded_from_the_journal() -> N
     rig.add("b", "pushes a out")
     assert rig.texts("a") == ["kept"]
     assert rig.cubes.incidents == ["snapshot of a is damaged"]
+    rig.snapshot()
+    rig.snapshots.broken.clear()
+    rig.add("c", "pushes a out again")
+    assert rig.texts("a") == ["kept"]
 
 
 def test_a_copy_taken_for_a_snapshot_is_not_reached_by_later_events() -> None:
