@@ -63,6 +63,7 @@ format: setup  ## let ruff put the code into form
 
 bench: setup  ## the acceptance runs, some 20 minutes; LOCOMO=PATH names LoCoMo's file, BENCH_PORT a free port
 	@$(BIN)/python -m jobs.bench.journal
+	@$(BIN)/python -m jobs.bench.chat
 	@state=$$(mktemp -d); memos="$(BIN)/memos --state $$state"; \
 	trap '$$memos down; rm -rf "$$state"' EXIT; \
 	$$memos up --detach --port $(BENCH_PORT); \

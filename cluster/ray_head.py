@@ -145,6 +145,7 @@ def _ray_environment(settings: Settings, state: StateFolder, ports: HeadPorts) -
         "RAY_DEDUP_LOGS": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_worker_niceness": "0",  # they serve requests: not behind whatever else the machine does
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from actors.errors import ConfigError
 
@@ -18,6 +18,8 @@ MIB = 1 << 20
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
+AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+"""Relative to where `memos` is called: the parts of the system run in other folders."""
 
 
 class _Section(BaseModel):
@@ -27,7 +29,7 @@ class _Section(BaseModel):
 class StateSettings(_Section):
     """Where everything is kept. `journal_uri` empty: in `folder`/shards; else any URI that Delta takes."""
 
-    folder: Path = Path(".memos")
+    folder: AbsolutePath = Path(".memos")
     journal_uri: str = ""
     storage_options: dict[str, str] = Field(default_factory=dict)
 
@@ -49,7 +51,7 @@ class ClusterSettings(_Section):
 class EmbedderSettings(_Section):
     """`model_path` None: the weights that the set-up installed. Threads of the ingest actor and of each replica."""
 
-    model_path: Path | None = None
+    model_path: AbsolutePath | None = None
     threads: Count = 1
     query_threads: Count = 1
 
@@ -57,7 +59,7 @@ class EmbedderSettings(_Section):
 class EngineSettings(_Section):
     """The chat model. `openai_url` set: an OpenAI-compatible server answers instead of a local model."""
 
-    model_path: Path | None = None
+    model_path: AbsolutePath | None = None
     threads: Count = 1
     openai_url: str = ""
     openai_model: str = ""
@@ -96,7 +98,7 @@ class RaySettings(_Section):
     cpus: Count | None = None
     log_bytes: Bytes = 16 * MIB
     log_backups: Count = 3
-    run_folder: Path | None = None
+    run_folder: AbsolutePath | None = None
 
 
 class Settings(_Section):
@@ -137,6 +139,8 @@ def load_settings(
     wanted_port = port if port is not None else variables.get("MEMOS_PORT")
     if folder is not None:
         _section(data, "state")["folder"] = str(folder)
+    # A default is not validated, so it would stay relative.
+    _section(data, "state").setdefault("folder", str(StateSettings.model_fields["folder"].default))
     if wanted_port is not None:
         _section(data, "http")["port"] = wanted_port
     source = "the settings" if config is None else str(config)

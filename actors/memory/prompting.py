@@ -79,16 +79,18 @@ def _shorter(turns: Sequence[ChatTurn]) -> list[tuple[ChatTurn, ...]]:
     return [k for k in kept if len(k) < len(turns)]
 
 
-HEAD = "These are notes from earlier conversations:"
-TAIL = "Answer the user's question with the note that fits it."
+HEAD = "Facts:"
+TAIL = "Answer the user's question from these facts. The most relevant one is: "
+"""Chosen by measurement on a small model, which reads what is said last and said twice best:
+docs/decisions/prompt-wording.md has the numbers."""
 
 
 def _written(turns: Sequence[ChatTurn], memories: Sequence[Memory]) -> tuple[ChatTurn, ...]:
     """One system turn with the client's own instructions and the memories, then the conversation."""
     instructions = [turn.content for turn in turns if turn.role == "system"]
     if memories:
-        # The best one last, nearest to the question: a small model reads what is near best.
-        instructions.append("\n".join((HEAD, *(line(memory) for memory in reversed(memories)), "", TAIL)))
+        lines = [line(memory) for memory in memories]
+        instructions.append("\n".join((HEAD, *(f"- {text}" for text in reversed(lines)), "", TAIL + lines[0])))
     system = (ChatTurn("system", "\n\n".join(instructions)),) if instructions else ()
     return (*system, *(turn for turn in turns if turn.role != "system"))
 
@@ -104,7 +106,7 @@ def line(memory: Memory) -> str:
         text = resolve(text, said_us)
     speaker = plain(memory.speaker)[:MAX_SPEAKER_CHARS]
     who = "" if speaker.lower() in ("", "user") else f"{speaker}: "
-    return f"- {who}{text}" + ("" if day is None else f" ({written(day)})")
+    return f"{who}{text}" + ("" if day is None else f" ({written(day)})")
 
 
 _MARKUP = re.compile(

@@ -31,10 +31,14 @@ from tests.unit.gateway_rig import GatewayRig
 from tests.unit.hosts import query, texts
 
 
+async def _awaited(outcome: Awaitable[None]) -> None:
+    await outcome
+
+
 def runs(test: Callable[[GatewayRig], Awaitable[None]]) -> Callable[[], None]:
     @wraps(test)
     def run() -> None:
-        asyncio.run(test(GatewayRig()))  # type: ignore[arg-type]
+        asyncio.run(_awaited(test(GatewayRig())))
 
     del run.__wrapped__  # type: ignore[attr-defined]  # pytest would ask for the rig as a fixture
     return run
@@ -98,10 +102,11 @@ async def test_reads_and_adds_wait_for_a_host_that_restarts(rig: GatewayRig) -> 
 async def test_changes_and_moves_are_not_repeated(rig: GatewayRig) -> None:
     await created(rig, "c")
     memory_id = (await rig.gateway.add(rig.root, "c", texts("one"))).memories[0].id
-    for method, call in (
-        ("change_memory", lambda: rig.gateway.change_memory(rig.root, "c", ChangeMemory(memory_id, {"text": "two"}))),
-        ("move_memory", lambda: rig.gateway.move_memory(rig.root, "c", MoveMemory(memory_id, State.ARCHIVED))),
-    ):
+    actions: dict[str, Callable[[], Awaitable[object]]] = {
+        "change_memory": lambda: rig.gateway.change_memory(rig.root, "c", ChangeMemory(memory_id, {"text": "two"})),
+        "move_memory": lambda: rig.gateway.move_memory(rig.root, "c", MoveMemory(memory_id, State.ARCHIVED)),
+    }
+    for method, call in actions.items():
         rig.directory.lose[method] = 1
         with pytest.raises(Unavailable):
             await call()

@@ -89,6 +89,7 @@ def test_the_best_memory_is_nearest_to_the_question() -> None:
     made = assemble([QUESTION], [memory("best"), memory("second")], 1000, words)
     text = made.turns[0].content
     assert text.index("- second") < text.index("- best")
+    assert text.endswith(" best")
 
 
 def test_without_memories_the_conversation_is_what_the_client_sent() -> None:
@@ -124,16 +125,15 @@ def test_what_follows_the_question_stays_with_it() -> None:
 
 def test_a_memory_tells_who_what_and_when() -> None:
     assert line(memory("I went yesterday.", "Caroline", MAY_8)) == (
-        "- Caroline: I went yesterday (7 May 2023). (8 May 2023)"
+        "Caroline: I went yesterday (7 May 2023). (8 May 2023)"
     )
-    assert line(memory("The door code is 7.")) == "- The door code is 7."
+    assert line(memory("The door code is 7.")) == "The door code is 7."
 
 
 @given(st.text(max_size=80), st.text(max_size=20))
 def test_a_memory_is_one_line_whatever_it_holds(text: str, speaker: str) -> None:
     made = line(memory(text, speaker, MAY_8))
     assert len(made.splitlines()) == 1
-    assert made.startswith("- ")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_cleaning_twice_changes_nothing_more(text: str) -> None:
 def test_one_long_memory_does_not_cost_the_others_their_place() -> None:
     made = assemble([QUESTION], [memory("x" * 100_000), memory("short")], 60, words)
     assert len(made.used) == 2
-    assert len(made.turns[0].content) < MAX_MEMORY_CHARS + 300
+    assert len(made.turns[0].content) < 2 * MAX_MEMORY_CHARS + 300
 
 
 def test_a_memory_without_text_is_not_used() -> None:
@@ -190,4 +190,4 @@ def test_relative_dates_are_resolved_from_when_they_were_said(text: str, meant: 
 @pytest.mark.parametrize("at_us", [10**20, -(10**20), -62_135_596_800_000_000])
 def test_a_date_beyond_the_calendar_is_left_alone(at_us: int) -> None:
     assert resolve("yesterday, last year", at_us).startswith("yesterday")
-    assert line(memory("yesterday", "", at_us)).startswith("- yesterday")
+    assert line(memory("yesterday", "", at_us)).startswith("yesterday")

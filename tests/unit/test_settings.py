@@ -22,7 +22,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_the_local_profile_is_complete_and_holds_the_defaults() -> None:
     path = ROOT / "configs" / "local.yaml"
-    assert load_settings(path, environment={}) == Settings()
+    assert load_settings(path, environment={}) == load_settings(None, environment={})
     assert _names(yaml.safe_load(path.read_text(encoding="utf-8"))) == _fields(Settings)
 
 
@@ -80,6 +80,22 @@ def test_the_command_line_goes_before_the_environment_before_the_file(tmp_path: 
 
 def test_an_empty_section_keeps_its_defaults(tmp_path: Path) -> None:
     assert load_settings(write(tmp_path, "state:\n"), tmp_path, environment={}).http.port == 8000
+
+
+@pytest.mark.parametrize("text", ["", "state: {folder: .memos}\nmodels: {engine: {model_path: ./model}}"])
+def test_relative_paths_mean_the_folder_that_memos_is_called_in(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called_in, runs_in = tmp_path / "here", tmp_path / "there"
+    called_in.mkdir()
+    runs_in.mkdir()
+    monkeypatch.chdir(called_in)
+    settings = load_settings(write(tmp_path, text), environment={})
+    sent = settings.model_dump(mode="json")
+    monkeypatch.chdir(runs_in)
+    received = Settings.model_validate(sent)
+    assert received.state_folder == called_in / ".memos"
+    assert received.models.engine.model_path in (None, called_in / "model")
 
 
 def test_settings_cannot_be_changed() -> None:
