@@ -15,6 +15,10 @@ from serve.retrieval import Question, Retrieval
 
 CHAT_SOURCE = "chat"
 
+NEAR_BEST = 0.5
+"""A memory whose score is below this share of the best one's stays out of the prompt: what hardly matches costs
+tokens and misleads a small model. Search itself answers everything that it found."""
+
 _ASKING = re.compile(
     r"(who|whom|whose|what|when|where|which|why|how|is|are|am|was|were|do|does|did|has|have|had|can|could|will|"
     r"would|shall|should|may|might|tell me|remind me)\b",
@@ -60,8 +64,9 @@ async def recall(
     wanted = question.top_k
     for top_k in (min(wanted * 3 + 5, limits.TOP_K), limits.TOP_K):
         found = await retrieval.search(caller, _asking_for(question, top_k))
-        memories = tuple(hit.memory for hit in found.hits.hits if may_inform(hit.memory, said))[:wanted]
-        if len(memories) == wanted or len(found.hits.hits) < top_k:
+        informing = [hit for hit in found.hits.hits if may_inform(hit.memory, said)][:wanted]
+        memories = tuple(hit.memory for hit in informing if hit.score >= NEAR_BEST * informing[0].score)
+        if len(informing) == wanted or len(found.hits.hits) < top_k:
             break
     return memories, found.hits
 
