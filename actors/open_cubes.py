@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 import orjson
 
 from actors.errors import Corrupted
-from actors.memory.cube import CubeState, RowChange
+from actors.memory.cube import CubeState
 from actors.memory.events import Event
 from actors.memory.ports import Snapshots
+from actors.memory.rows import RowChange
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.memory.cube import CubeState, RowChange, Rows
+from actors.memory.cube import CubeState
 from actors.memory.events import Event
+from actors.memory.rows import RowChange, Rows
 
 NO_POSITION = 0
 """Position of a delta that is fed out of the journal's order, in a replay: it moves no stored position."""

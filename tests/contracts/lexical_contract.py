@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.memory.cube import OPEN
 from actors.memory.ports import CorpusStatistics, LexicalDocument, LexicalIndex
+from actors.memory.rows import OPEN
 from actors.stores.lexical.plain import PlainLexicalIndex
 
 

@@ -10,7 +10,6 @@ from cluster.loopback import keep_replica_on_loopback
 from cluster.plan import Plan
 
 
-@serve.deployment(ray_actor_options={"num_cpus": 0})
 class Trivial:
     def __init__(self, instance: str) -> None:
         keep_replica_on_loopback()
@@ -21,4 +20,5 @@ class Trivial:
 
 
 def deploy(plan: Plan) -> None:
-    serve.run(Trivial.bind(plan.instance), name="memos", route_prefix="/")
+    deployment = serve.deployment(ray_actor_options={"num_cpus": 0})(Trivial)
+    serve.run(deployment.bind(plan.instance), name="memos", route_prefix="/")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
 from typing import Any
 
 from actors.clock import SystemClock
@@ -129,3 +131,16 @@ class GatewayRig:
     async def principal(self, name: str) -> Caller:
         issued = await self.gateway.create_key(self.root, NewKey(name))
         return (await self.gateway.authenticate(issued.secret, f"req-{name}")).caller
+
+
+async def _awaited(outcome: Awaitable[None]) -> None:
+    await outcome
+
+
+def runs(test: Callable[[GatewayRig], Awaitable[None]]) -> Callable[[], None]:
+    @wraps(test)
+    def run() -> None:
+        asyncio.run(_awaited(test(GatewayRig())))
+
+    del run.__wrapped__  # pytest would ask for the rig as a fixture
+    return run

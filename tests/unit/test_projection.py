@@ -9,10 +9,10 @@ import pytest
 
 from actors.errors import StorageUnavailable
 from actors.memory.commands import change, move
-from actors.memory.cube import OPEN
 from actors.memory.lifecycle import State
 from actors.memory.ports import CorpusStatistics, LexicalDocument
 from actors.memory.requests import ChangeMemory, MoveMemory, NewMemory
+from actors.memory.rows import OPEN
 from actors.projector import Projector, ProjectorPace
 from actors.row_deltas import NO_POSITION, RowDelta
 from actors.stores.lexical.plain import PlainLexicalIndex

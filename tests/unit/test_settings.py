@@ -100,7 +100,7 @@ def test_relative_paths_mean_the_folder_that_memos_is_called_in(
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        Settings().http.port = 1  # type: ignore[misc]
+        Settings().http.port = 1
 
 
 def test_shards_are_where_the_uri_says() -> None:
