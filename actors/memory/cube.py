@@ -20,6 +20,10 @@ AsOf = int | None
 """A cube version, or None for now. Times are resolved to versions by `CubeState.version_at`."""
 
 
+OUTCOME_LIFE_US = 24 * 3600 * 1_000_000
+"""How long an idempotency key is remembered: a repeat that comes later is a new command."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a command with an idempotency key did: enough to answer a repeat of it."""
@@ -98,6 +102,11 @@ class CubeState:
         if event.memory_id and event.memory_id not in ids:
             ids = (*ids, event.memory_id)
         self.outcomes[key] = Outcome(request, event.version, ids)
+        while True:  # the oldest stand first
+            oldest = next(iter(self.outcomes))
+            if self.recorded_at_us[self.outcomes[oldest].version - 1] >= event.recorded_at_us - OUTCOME_LIFE_US:
+                return
+            del self.outcomes[oldest]
 
     # reading
 

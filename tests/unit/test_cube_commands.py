@@ -13,6 +13,7 @@ from actors.errors import (
     VersionNotFound,
 )
 from actors.memory.commands import CubeDraft, add, change, configure, idempotency_of, move
+from actors.memory.cube import OUTCOME_LIFE_US
 from actors.memory.draft import Origin
 from actors.memory.governance import Action
 from actors.memory.lifecycle import REQUESTABLE, TRANSITIONS, State
@@ -59,6 +60,18 @@ def test_the_same_key_with_another_body_is_refused() -> None:
     with pytest.raises(IdempotencyMismatch):
         _add(cube, "other", key="k1")
     assert cube.state.version == 2
+
+
+def test_a_key_is_remembered_for_a_day() -> None:
+    cube = HandDriven()
+    _add(cube, "one", key="k1")
+    cube.now_us += OUTCOME_LIFE_US - 10_000
+    _add(cube, "two", key="k2")
+    assert _add(cube, "one", key="k1").version == 2
+    cube.now_us += 20_000
+    _add(cube, "three", key="k3")
+    assert len(cube.state.outcomes) == 2
+    assert _add(cube, "one", key="k1").version == 5
 
 
 def test_the_raw_idempotency_key_is_in_no_event() -> None:
