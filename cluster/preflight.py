@@ -82,12 +82,9 @@ def embedder_path(settings: Settings) -> Path:
     return _model(settings.models.embedder.model_path, "models.embedder.model_path", default_embedder_path)
 
 
-def engine_path(settings: Settings) -> Path | None:
-    """The chat model's folder, None when an OpenAI-compatible server answers. Raises ConfigError."""
-    engine = settings.models.engine
-    if engine.openai_url:
-        return None
-    return _model(engine.model_path, "models.engine.model_path", default_engine_path)
+def engine_path(settings: Settings) -> Path:
+    """The chat model's folder. Raises ConfigError naming the setting when it is not there."""
+    return _model(settings.models.engine.model_path, "models.engine.model_path", default_engine_path)
 
 
 def _model(path: Path | None, setting: str, default: Callable[[], Path]) -> Path:
@@ -148,5 +145,5 @@ def _looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         ("port", port),
         ("dashboard port", dashboard),
         ("embedder", lambda: str(embedder_path(settings))),
-        ("chat model", lambda: str(engine_path(settings) or settings.models.engine.openai_url)),
+        ("chat model", lambda: str(engine_path(settings))),
     ]

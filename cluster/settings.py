@@ -57,13 +57,10 @@ class EmbedderSettings(_Section):
 
 
 class EngineSettings(_Section):
-    """The chat model. `openai_url` set: an OpenAI-compatible server answers instead of a local model."""
+    """The chat model. `model_path` None: the one that the set-up made. `queue` chats may wait for it."""
 
     model_path: AbsolutePath | None = None
     threads: Count = 1
-    openai_url: str = ""
-    openai_model: str = ""
-    openai_key_variable: str = "OPENAI_API_KEY"
     queue: Count = 16
 
 
@@ -148,12 +145,6 @@ def load_settings(
         return Settings.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_explain(error, source)) from error
-
-
-def openai_key(settings: EngineSettings, environment: Mapping[str, str] | None = None) -> str:
-    """The key for an OpenAI-compatible server, from the variable that the settings name; empty when unset."""
-    variables = os.environ if environment is None else environment
-    return variables.get(settings.openai_key_variable, "")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

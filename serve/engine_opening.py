@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.errors import ConfigError
 from actors.memory.item import Memory, Reference
 from actors.memory.ports import ChatTurn, Engine
 from actors.memory.prompting import assemble
@@ -18,20 +17,15 @@ from serve.retrieval import QueryEmbedder
 
 def model_name(settings: EngineSettings) -> str:
     """The name that the chat model goes by in `/v1/models`, known without loading it."""
-    if settings.openai_url:
-        return settings.openai_model
     return ENGINE_SOURCE.name if settings.model_path is None else settings.model_path.name
 
 
 def open_engine(settings: Settings) -> Engine:
     """The configured chat model, loaded. Raises ConfigError naming the setting that is wrong."""
-    path = engine_path(settings)
-    if path is None:
-        raise ConfigError("models.engine.openai_url: OpenAI-compatible servers are not available yet; leave it out")
     from actors.models.engine import EngineSpec, TransformersEngine
 
     engine = settings.models.engine
-    return TransformersEngine(EngineSpec(path=str(path), threads=engine.threads, max_waiting=engine.queue))
+    return TransformersEngine(EngineSpec(path=str(engine_path(settings)), threads=engine.threads, max_waiting=engine.queue))
 
 
 def open_query_embedder(settings: Settings) -> QueryEmbedder:
