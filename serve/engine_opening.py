@@ -24,8 +24,8 @@ def open_engine(settings: Settings) -> Engine:
     """The configured chat model, loaded. Raises ConfigError naming the setting that is wrong."""
     from actors.models.engine import EngineSpec, TransformersEngine
 
-    engine = settings.models.engine
-    return TransformersEngine(EngineSpec(path=str(engine_path(settings)), threads=engine.threads, max_waiting=engine.queue))
+    engine, path = settings.models.engine, engine_path(settings)
+    return TransformersEngine(EngineSpec(path=str(path), threads=engine.threads, max_waiting=engine.queue))
 
 
 def open_query_embedder(settings: Settings) -> QueryEmbedder:
