@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from actors.access import AccessTable
@@ -56,7 +57,13 @@ class CubeHost:
         self._clock = clock
         self._access = AccessTable(access)
         self._reopening = threading.Lock()
-        self._shards = {number: open_shard(number) for number in spec.shards}
+        self._shards: dict[int, Shard] = {}
+        try:
+            for number in spec.shards:
+                self._shards[number] = open_shard(number)
+        except BaseException:
+            self.close()  # what stays open here would lock out the next try
+            raise
 
     @classmethod
     def open(cls, spec: HostSpec, embedder: Embedder, access: AccessSource) -> CubeHost:
@@ -175,8 +182,9 @@ class CubeHost:
 
     def close(self) -> None:
         """Drain the writers and leave everything on storage."""
-        for shard in self._shards.values():
-            shard.close()
+        with ExitStack() as closing:  # the others too, when one cannot
+            for shard in self._shards.values():
+                closing.callback(shard.close)
 
     def _enter(self, caller: Caller, action: Action, cube_id: str) -> Shard:
         """Authorise; then the cube's shard, the cube having its first event."""

@@ -91,7 +91,7 @@ class LexicalLane:
         self._position = lexical.position
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
-        self._position = max(self._position, position)
+        reached = max(self._position, position)
         documents = [
             LexicalDocument(delta.cube_id, row.row, terms_of(row.text), row.since, row.until)
             for delta in deltas
@@ -100,7 +100,8 @@ class LexicalLane:
         ]
         if documents:
             self._lexical.put(documents)
-            self._lexical.flush(self._position)  # what is not flushed is not found; a batch is all that waited
+            self._lexical.flush(reached)  # what is not flushed is not found; a batch is all that waited
+        self._position = reached  # only now: a failed batch must not be claimed by the next flush
 
     def settle(self) -> None:
         self._lexical.flush(self._position)
@@ -156,7 +157,8 @@ class Follower:
                 return
             try:
                 self._work([] if stopping else batch)
-            except Exception as error:  # noqa: BLE001 - outer loop: an index that is down delays freshness, nothing else
+            except BaseException as error:  # noqa: BLE001 - outer loop: an index that is down delays freshness, nothing
+                # else; a panic in its Rust code, which is no Exception, included
                 if stopping:
                     log.warning("%s projection is not stored, it will be replayed: %s", self.lane.name, error)
                     return

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import orjson
 
@@ -120,7 +121,8 @@ class OpenCubes:
             stored = self._snapshots.read(cube_id)
             state = CubeState(cube_id) if stored is None else CubeState.from_snapshot(orjson.loads(stored))
         except Corrupted as damaged:
-            self.incidents.append(str(damaged))
+            if str(damaged) not in self.incidents:
+                self.incidents.append(str(damaged))
             log.error("%s; folding cube %s from the journal instead", damaged, cube_id)
             state = CubeState(cube_id)
             tail = self._folded(cube_id, tail)
@@ -143,15 +145,17 @@ class OpenCubes:
             return self._open[cube_id]
 
     def apply(self, events: list[Event]) -> list[tuple[Event, RowChange]]:
-        """Fold committed events into their (pinned) cubes, in order."""
+        """Fold committed events into their (pinned) cubes, in order; those of one cube that stand together at once,
+        so that no reader sees half of a command.
+        """
         changes = []
         with self._guard:
             self._extend(events)
             cubes = {event.cube_id: self._open[event.cube_id] for event in events}
-        for event in events:
-            cube = cubes[event.cube_id]
+        for cube_id, together in groupby(events, key=lambda event: event.cube_id):
+            cube = cubes[cube_id]
             with cube.lock:
-                changes.append((event, cube.state.apply(event)))
+                changes += [(event, cube.state.apply(event)) for event in together]
         return changes
 
     # snapshots

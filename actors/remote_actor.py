@@ -45,9 +45,10 @@ class RemoteCalls:
     def call(self, method: str, *args: Any) -> Any:
         """The answer of a method. Raises the actor's own MemosError, Unavailable when it does not answer."""
         try:
-            if self._handle is None:
-                self._handle = ray.get_actor(self._address.name, namespace=self._address.namespace)
-            return ray.get(getattr(self._handle, method).remote(*args), timeout=self._timeout_s)
+            handle = self._handle  # another thread may forget it meanwhile
+            if handle is None:
+                handle = self._handle = ray.get_actor(self._address.name, namespace=self._address.namespace)
+            return ray.get(getattr(handle, method).remote(*args), timeout=self._timeout_s)
         except (RayError, ValueError) as error:
             if isinstance(error, RayActorError | ValueError):
                 self._handle = None

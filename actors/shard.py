@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
@@ -40,6 +40,13 @@ class ShardParts:
     condemn: Callable[[str], None] = lambda channel: None
     """Marks an index as damaged, so that the next opening of the shard rebuilds it from the journal."""
 
+    def close(self) -> None:
+        """Let go of every file, also when one of them cannot be closed."""
+        with ExitStack() as closing:
+            closing.callback(self.journal.close)
+            closing.callback(self.vectors.close)
+            closing.callback(self.lexical.close)
+
 
 @dataclass(frozen=True, slots=True)
 class ShardLimits:
@@ -64,9 +71,13 @@ class Shard:
         self._closing = False
         self._damage: Corrupted | None = None
         self._cubes.extend_tail(parts.journal.read(after=parts.snapshots.position))
-        self._projector = Projector(parts.vectors, parts.lexical, parts.embedder)
         self._search = CubeSearch(parts.vectors, parts.lexical, parts.embedder.model_id, on_damage=self._on_damage)
-        self._replay()
+        self._projector = Projector(parts.vectors, parts.lexical, parts.embedder)
+        try:
+            self._replay()
+        except BaseException:
+            self._projector.close()  # its threads would go on beside those of the next try
+            raise
         self.writer: ShardWriter[CubeDraft] = ShardWriter(
             parts.journal,
             clock=parts.clock,
@@ -132,6 +143,8 @@ class Shard:
             self._projector.feed([RowDelta.reached(position)], [channel])
 
     def _on_damage(self, channel: str, damage: Corrupted) -> None:
+        if self._closing:
+            return  # the files may belong to the shard that was opened in the place of this one
         log.error("%s; shard %d will be opened anew and the index rebuilt from the journal", damage, self.number)
         self._parts.condemn(channel)
         self._damage = damage
@@ -193,12 +206,13 @@ class Shard:
 
     def close(self) -> None:
         """Drain the writer, snapshot what changed, store the indexes. What this cannot do, the next opening replays."""
-        self._closing = True
+        closed, self._closing = self._closing, True
         with self._snapshotting:
-            if self._cubes.tail_events and self.writer.failure is None:
-                self._write_snapshot()
+            if self._cubes.tail_events and self.writer.failure is None and not closed:
+                try:
+                    self._write_snapshot()
+                except MemosError as error:
+                    log.error("shard %d closes without a snapshot, the next opening folds: %s", self.number, error)
         self.writer.close()
         self._projector.close()
-        self._parts.lexical.close()
-        self._parts.vectors.close()
-        self._parts.journal.close()
+        self._parts.close()

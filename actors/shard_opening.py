@@ -66,7 +66,11 @@ def open_shard(spec: HostSpec, number: int, embedder: Embedder) -> Shard:
         sealer=Sealer(spec.chain_key, secrets.token_bytes),
         condemn=lambda channel: _condemned(indexes, channel).touch(),
     )
-    return Shard(number, parts, spec.limits)
+    try:
+        return Shard(number, parts, spec.limits)
+    except BaseException:
+        parts.close()  # what stays open here would lock out the next try
+        raise
 
 
 def _condemned(indexes: Path, channel: str) -> Path:

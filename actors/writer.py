@@ -175,8 +175,8 @@ class ShardWriter(Generic[D]):
             return
         try:
             result = task.run()
-        except Exception as error:  # noqa: BLE001 - the outer loop of the thread: the caller is told
-            task.future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - the outer loop of the thread: the caller is told
+            task.future.set_exception(error if isinstance(error, Exception) else _as_failure(error))
         else:
             task.future.set_result(result)
 
@@ -186,7 +186,7 @@ class ShardWriter(Generic[D]):
         try:
             if events:
                 self._commit(events)
-        except Exception as error:  # noqa: BLE001 - the outer loop of the thread: the commands are told
+        except BaseException as error:  # noqa: BLE001 - as above; a panic in a store's Rust code is no Exception
             failure = _as_failure(error)
             for command in commands:
                 command.error = copy(failure)
@@ -251,7 +251,7 @@ class ShardWriter(Generic[D]):
             return
         try:
             self._journal.maintain()
-        except Exception as error:  # the outer loop of the thread: appends go on, or say why they cannot
+        except BaseException as error:  # the outer loop of the thread: appends go on, or say why they cannot
             log.exception("maintenance of the journal failed")
             self._maintain_at = self._commits + MAINTENANCE_PAUSE_ROUNDS
             if isinstance(error, Fenced):
@@ -282,7 +282,7 @@ class ShardWriter(Generic[D]):
             raise Unavailable("the shard is closing", retry_after_s=1.0)
 
 
-def _as_failure(error: Exception) -> MemosError:
+def _as_failure(error: BaseException) -> MemosError:
     """The error of a commit, as one of our tree: what is not is a bug, with an unknown outcome."""
     if isinstance(error, MemosError):
         return error

@@ -112,9 +112,13 @@ def _judge(client: httpx.Client, cubes: list[str], ledger: Ledger) -> dict[str, 
 
 def run(args: dict[str, Any]) -> dict[str, Any]:
     """Arguments `url`, `key`, `rounds` (20), `clients` (8), `seed`. Raises nothing for a bad outcome: read `passed`."""
-    rng = random.Random(args.get("seed", 0))
     headers = {"Authorization": f"Bearer {args['key']}"}
-    client = httpx.Client(base_url=args["url"], headers=headers, timeout=60)
+    with httpx.Client(base_url=args["url"], headers=headers, timeout=60, trust_env=False) as client:
+        return _kill_and_judge(client, args)
+
+
+def _kill_and_judge(client: httpx.Client, args: dict[str, Any]) -> dict[str, Any]:
+    rng = random.Random(args.get("seed", 0))
     cubes = [f"kills-{uuid.uuid4().hex[:8]}-{n}" for n in range(4)]
     for cube in cubes:
         client.post("/v1/cubes", json={"id": cube}).raise_for_status()

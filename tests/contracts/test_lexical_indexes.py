@@ -45,6 +45,26 @@ class TestTantivy(StoredLexicalIndexContract):
         with pytest.raises(StorageUnavailable, match="closed"):
             index.put([document(0, "a")])
 
+    def test_after_a_failed_flush_nothing_is_taken_and_lost(self, tmp_path: Path) -> None:
+        folder = tmp_path / "index"
+        index = TantivyIndex(folder, analysis="1")
+        index.put([document(0, "a")])
+        index.flush(1)
+        folder.rename(tmp_path / "away")
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable):
+                index.put([document(1, "a b c")])
+                index.flush(2)
+        (tmp_path / "away").rename(folder)
+        assert index.position == 1
+        index.put([document(1, "a b c")])
+        index.flush(2)
+        assert index.statistics("c", ["a", "b"], 1).document_frequency == (2, 1)
+        index.close()
+        index = TantivyIndex(folder, analysis="1")
+        assert (index.position, index.statistics("c", ["a"], 1).documents) == (2, 2)
+        index.close()
+
     @pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
     @pytest.mark.parametrize("suffix", ["idx", "fast", "term", "store", "json"])
     def test_a_damaged_file_is_named_and_a_discarded_folder_opens_again(

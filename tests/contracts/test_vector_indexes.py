@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.errors import ConfigError, Corrupted, NewerFormat
+from actors.errors import ConfigError, Corrupted, NewerFormat, StorageUnavailable
 from actors.memory.ports import VectorIndex
 from actors.stores.vectors.faiss_index import FaissVectorIndex
 from actors.stores.vectors.plain import PlainVectorIndex
@@ -79,6 +79,18 @@ class TestFaiss(StoredVectorIndexContract):
         index = opened(tmp_path)
         assert index.present("c") == 20
         assert not (tmp_path / "orphan.parquet").exists()
+
+    def test_a_closed_index_leaves_the_folder_to_the_next_owner(self, tmp_path: Path) -> None:
+        late = opened(tmp_path)
+        late.put("c", [0], unit_vectors(1, seed=0))
+        late.close()
+        owner = opened(tmp_path)
+        owner.put("c", range(5), unit_vectors(5, seed=1))
+        owner.flush(5)
+        late.put("c", [0], unit_vectors(1, seed=0))
+        with pytest.raises(StorageUnavailable, match="closed"):
+            late.flush(1)
+        assert (opened(tmp_path).position, opened(tmp_path).present("c")) == (5, 5)
 
     def test_a_flush_that_returned_survives_a_kill(self, tmp_path: Path) -> None:
         for round_number in range(2):

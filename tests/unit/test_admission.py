@@ -58,7 +58,7 @@ def test_a_ticket_that_gave_up_stops_waiting() -> None:
     inside, waiting = turnstile.join(), turnstile.join()
     assert inside.wait()
     answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(waiting.wait()))
+    thread = threading.Thread(target=lambda: answers.append(waiting.wait()), daemon=True)
     thread.start()
     waiting.give_up()
     thread.join(10)
@@ -120,7 +120,7 @@ def test_closing_from_another_thread_ends_a_step_that_is_under_way() -> None:
     turnstile = Turnstile(2)
     answer = Generation(turnstile.join(), slow)
     pieces: list[Generated] = []
-    reader = threading.Thread(target=lambda: pieces.extend(answer))
+    reader = threading.Thread(target=lambda: pieces.extend(answer), daemon=True)
     reader.start()
     assert started.wait(10)
     answer.close()  # does not block, though the reader is inside
@@ -137,7 +137,7 @@ def test_closing_from_another_thread_ends_the_wait_for_a_turn() -> None:
     assert inside.wait()
     answer = Generation(turnstile.join(), numbers)
     pieces: list[Generated] = []
-    reader = threading.Thread(target=lambda: pieces.extend(answer))
+    reader = threading.Thread(target=lambda: pieces.extend(answer), daemon=True)
     reader.start()
     answer.close()
     reader.join(10)

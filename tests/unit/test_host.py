@@ -5,11 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from actors.errors import CubeNotFound, Fenced, Forbidden, MemoryNotFound, VersionNotFound
+from actors.errors import (
+    Corrupted,
+    CubeNotFound,
+    Fenced,
+    Forbidden,
+    MemoryNotFound,
+    StorageUnavailable,
+    VersionNotFound,
+)
 from actors.memory.governance import Caller, CubeAccess, Role
 from actors.memory.lifecycle import State
 from actors.memory.requests import ChangeMemory, ListMemories, Moment, MoveMemory, Wait
-from actors.shard import ShardLimits
+from actors.shard import Shard, ShardLimits
 from tests.unit.hosts import OWNER, PlainRig, query, texts
 
 
@@ -149,3 +157,37 @@ def test_another_cubes_memory_is_not_found_by_its_id(rig: PlainRig) -> None:
     memory_id = rig.host.add(OWNER, "c", texts("mine")).memories[0].id
     with pytest.raises(MemoryNotFound):
         rig.host.read_memory(OWNER, "d", memory_id, None)
+
+
+def test_a_shard_whose_reopening_failed_is_reopened_by_the_next_request(
+    rig: PlainRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.host.add(OWNER, "c", texts("kept"))
+    opened = rig.host._open_shard
+    tries = []
+
+    def away_at_first(number: int) -> Shard:
+        tries.append(number)
+        if len(tries) == 1:
+            raise StorageUnavailable("storage is away for a moment")
+        return opened(number)
+
+    monkeypatch.setattr(rig.host, "_open_shard", away_at_first)
+    rig.host._shards[0]._on_damage("lexical", Corrupted("found while searching"))
+    with pytest.raises(StorageUnavailable):
+        rig.host.read_cube(OWNER, "c")
+    assert _found(rig, "kept") == ["kept"]
+
+
+def test_a_shard_closes_although_its_snapshot_cannot_be_written(rig: PlainRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StorageUnavailable("no space left on device")
+
+    rig.host.add(OWNER, "c", texts("kept"))
+    with monkeypatch.context() as patched:
+        patched.setattr(rig.snapshots, "write", full)
+        rig.host.close()
+        rig.host.close()
+    assert rig.lexical.position == rig.vectors.position == 2
+    rig.reopen()
+    assert _found(rig, "kept") == ["kept"]

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.errors import Corrupted, Fenced
-from actors.host import CubeHost
-from tests.unit.hosts import OWNER, Catalogue, HashEmbedder, file_host, query, texts
+from actors.clock import SystemClock
+from actors.errors import Corrupted, Fenced, StorageUnavailable
+from actors.host import CubeHost, HostSpec
+from actors.shard import Shard
+from actors.shard_opening import open_shard
+from tests.unit.hosts import KEY, OWNER, Catalogue, HashEmbedder, file_host, query, texts
 
 
 @pytest.fixture
@@ -84,3 +87,42 @@ def test_a_second_host_takes_over_and_the_first_cannot_write(tmp_path: Path, cat
     assert [_found(second, n, second_embedder)[0] for n in range(4)] == [f"fact {n}" for n in range(4)]
     assert second.verify(OWNER, "c0").problems == ()
     second.close()
+
+
+def test_an_opening_that_fails_half_way_can_be_tried_again(tmp_path: Path, catalogue: Catalogue) -> None:
+    embedder = HashEmbedder()
+    spec = HostSpec("host-0", str(tmp_path / "shards"), str(tmp_path / "indexes"), (0, 1), 2, KEY)
+    tries = []
+
+    def open_second_late(number: int) -> Shard:
+        tries.append(number)
+        if number == 1 and len(tries) == 2:
+            raise StorageUnavailable("storage is away for a moment")
+        return open_shard(spec, number, embedder)
+
+    with pytest.raises(StorageUnavailable):
+        CubeHost(spec, open_second_late, catalogue, SystemClock())
+    host = CubeHost(spec, open_second_late, catalogue, SystemClock())
+    _fill(host)
+    host.close()
+
+
+def test_a_shard_that_fails_while_it_replays_lets_go_of_its_files(
+    tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = HashEmbedder()
+    host = file_host(tmp_path, catalogue, embedder)
+    _fill(host)
+    host.close()
+
+    def broken(*_: object) -> None:
+        raise StorageUnavailable("storage is away for a moment")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Shard, "_replay", broken)
+        with pytest.raises(StorageUnavailable) as caught:
+            file_host(tmp_path, catalogue, embedder)
+    host = file_host(tmp_path, catalogue, embedder)
+    assert caught.value.detail == "storage is away for a moment"
+    assert _found(host, 0, embedder)[0] == "fact 0"
+    host.close()

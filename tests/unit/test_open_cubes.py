@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from secrets import token_bytes
 
 import orjson
 
@@ -142,3 +143,39 @@ def test_many_threads_open_a_cube_once() -> None:
     for thread in threads:
         thread.join()
     assert rig.snapshots.reads == 1
+
+
+class WatchedLock:
+    """Notes what anyone who waits for the lock would see: the number of memories whenever it is let go."""
+
+    def __init__(self, state: CubeState) -> None:
+        self.state = state
+        self.seen: list[int] = []
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.seen.append(len(self.state.history))
+
+
+def test_what_was_committed_together_appears_together() -> None:
+    rig = Rig()
+    rig.add("a", "zero")
+    with rig.cubes.pinned("a") as cube:
+        draft = CubeDraft(cube.state, SEALER)
+        add(draft, Origin("o", "r", next(IDS)), AddMemories((NewMemory("one"), NewMemory("two"))), token_bytes)
+        cube.lock = lock = WatchedLock(cube.state)  # type: ignore[assignment]
+        rig.cubes.apply(draft.events)
+    assert lock.seen == [3]
+
+
+def test_a_damaged_file_is_reported_once_however_often_it_is_met() -> None:
+    rig = Rig(limit=1)
+    rig.add("a", "kept")
+    rig.snapshot()
+    rig.snapshots.broken.add("a")
+    for _ in range(3):
+        rig.add("b", "pushes a out")
+        assert rig.texts("a") == ["kept"]
+    assert rig.cubes.incidents == ["snapshot of a is damaged"]

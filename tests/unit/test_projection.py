@@ -196,3 +196,19 @@ def test_closing_stores_what_was_projected(rig: Rig) -> None:
     assert rig.projector.wait("c", version, 5)
     rig.projector.close()
     assert rig.vectors.position == version
+
+
+def test_closing_does_not_claim_what_could_not_be_put(rig: Rig) -> None:
+    rig.projector.close()
+    slow = replace(PACE, idle_s=60.0)
+    rig.projector = Projector(rig.vectors, rig.lexical, rig.embedder, slow)
+    remember(rig.cube, NewMemory("tea"))
+    first = rig.follow()
+    assert rig.projector.wait("c", first, 5)
+    rig.lexical.fail = True
+    remember(rig.cube, NewMemory("more tea"))
+    version = rig.follow()
+    eventually(lambda: "lexical" in rig.projector.failures())
+    rig.projector.close()
+    assert rig.lexical.position == first, "a restart replays only what lies beyond the position"
+    assert rig.vectors.position == version

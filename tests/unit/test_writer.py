@@ -340,3 +340,21 @@ def test_its_owner_may_close_it_when_it_fails() -> None:
         bench.writer.submit("c", _add("text")).result(TIMEOUT_S)
     assert closed.wait(TIMEOUT_S)
     bench.writer.close()
+
+
+class Panic(BaseException):
+    """What pyo3 raises when Rust code panics: no Exception."""
+
+
+def test_a_panic_in_the_journal_is_answered_and_stops_the_writer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panics(_: object) -> list[Event]:
+        raise Panic("index out of bounds")
+
+    monkeypatch.setattr(bench.journal, "append", panics)
+    future = bench.writer.submit("c", lambda draft: create(draft, _origin(), "o", "", {}))
+    with pytest.raises(StorageUnavailable) as caught:
+        future.result(5)
+    assert caught.value.facts["outcome"] == "unknown"
+    with pytest.raises(StorageUnavailable):
+        bench.writer.submit("c", lambda draft: create(draft, _origin(), "o", "", {}))
+    assert len(bench.failures) == 1

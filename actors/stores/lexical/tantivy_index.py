@@ -63,6 +63,9 @@ class TantivyIndex:
         self._schema = _schema()
         self._open_writer: tantivy.IndexWriter | None = None
         """None once closed: its lock on the folder goes with it."""
+        self._closed = False
+        self._failed = False
+        """Whether the writer's last work failed: its thread is gone then, and it would take documents and lose them."""
         self._open()
 
     @staticmethod
@@ -81,7 +84,8 @@ class TantivyIndex:
         try:
             self._index = tantivy.Index(self._schema, str(self._folder))
             self._index.config_reader("manual")
-            self._open_writer = self._index.writer(heap_size=_WRITER_HEAP_BYTES, num_threads=1)
+            self._open_writer = self._new_writer()
+            self._closed, self._failed = False, False
             self._index.reload()
             self._searcher = self._index.searcher()
         except (ValueError, OSError) as error:
@@ -120,7 +124,7 @@ class TantivyIndex:
         return self._position
 
     def put(self, documents: Sequence[LexicalDocument]) -> None:
-        with self._lock, self._translated():
+        with self._writing():
             for document in documents:
                 key = f"{document.cube_id}\0{document.row}"
                 self._writer.delete_documents_by_term("key", key)
@@ -137,7 +141,7 @@ class TantivyIndex:
                 self._dirty = True
 
     def flush(self, position: int) -> None:
-        with self._lock, self._translated():
+        with self._writing():
             if not self._dirty and position == self._position:
                 return
             self._writer.delete_documents_by_term("key", _POSITION_KEY)
@@ -146,6 +150,23 @@ class TantivyIndex:
             self._commit()
             self._position = position
             self._dirty = False
+
+    def _new_writer(self) -> tantivy.IndexWriter:
+        return self._index.writer(heap_size=_WRITER_HEAP_BYTES, num_threads=1)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """After a failure, what was put since the last flush is gone: the next work begins there, on a new writer."""
+        with self._lock, self._translated():
+            if self._failed:
+                self._open_writer = None  # lets go of its lock on the folder
+                self._open_writer = self._new_writer()
+                self._failed, self._dirty = False, False
+            try:
+                yield
+            except BaseException:
+                self._failed = not self._closed
+                raise
 
     def _add(self, fields: dict[str, Any]) -> None:
         # With the schema, ints become unsigned; without it, a type mismatch ends tantivy's writer thread.
@@ -221,7 +242,7 @@ class TantivyIndex:
 
     def erase(self, cube_id: str) -> None:
         """Forget a cube. Its postings leave the files when tantivy next merges their segments."""
-        with self._lock, self._translated():
+        with self._writing():
             self._writer.delete_documents_by_term("cube", cube_id)
             self._commit()
 
@@ -233,6 +254,7 @@ class TantivyIndex:
 
     def close(self) -> None:
         with self._lock:
+            self._closed, self._failed = True, False
             if self._open_writer is not None:
                 writer, self._open_writer = self._open_writer, None
                 writer.wait_merging_threads()

@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from actors.errors import StorageUnavailable
 from actors.memory.ports import Mask, Vectors
 from actors.stores.vectors.segments import STORED, Half, VectorSegments
 
@@ -62,10 +63,12 @@ class FaissVectorIndex:
     """
 
     def __init__(self, folder: Path, model_id: str, dimension: int) -> None:
+        self._folder = folder
         self._dimension = dimension
         self._segments = VectorSegments(folder, model_id, dimension)
         self._guard = threading.Lock()
         self._storing = threading.Lock()
+        self._closed = False
         self._open: dict[str, _OpenCube] = {}
         self._pending: dict[str, dict[int, Half]] = {}
 
@@ -91,6 +94,8 @@ class FaissVectorIndex:
 
     def flush(self, position: int) -> None:
         with self._storing:
+            if self._closed:
+                raise StorageUnavailable(f"vectors in {self._folder}: this index was closed", uri=str(self._folder))
             with self._guard:
                 taken = {cube_id: dict(held) for cube_id, held in self._pending.items()}
             if not taken and position == self.position:
@@ -155,7 +160,11 @@ class FaissVectorIndex:
             self._segments.clear()
 
     def close(self) -> None:
-        """Let go of the memory. What was not flushed is lost: the journal replays it."""
-        with self._guard:
-            self._open.clear()
-            self._pending.clear()
+        """Let go of the memory and the folder, which another may open now. What was not flushed is lost: the journal
+        replays it.
+        """
+        with self._storing:
+            self._closed = True
+            with self._guard:
+                self._open.clear()
+                self._pending.clear()

@@ -1,0 +1,158 @@
+"""The whole system, through its front door: the real application with real models, killed and restarted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from cluster.bootstrap import running
+from jobs.bench import kills
+from serve.client import MemosClient
+from tests.integration.test_bootstrap import free_port, marked
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@dataclass
+class System:
+    """A state folder, and the commands on it."""
+
+    state: Path
+    port: int
+
+    def memos(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "serve.cli", "--state", str(self.state), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def up(self) -> None:
+        self.memos("up", "--detach", "--port", str(self.port))
+
+    @property
+    def url(self) -> str:
+        return (self.state / "url").read_text().strip()
+
+    @property
+    def key(self) -> str:
+        return (self.state / "key").read_text().strip()
+
+    def client(self, key: str = "") -> MemosClient:
+        return MemosClient(self.url, key or self.key)
+
+    def post(self, path: str, body: object, key: str = "") -> httpx.Response:
+        headers = {"Authorization": f"Bearer {key or self.key}"}
+        return httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=60, trust_env=False)
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[System]:
+    with tempfile.TemporaryDirectory(prefix="memos-spine-", ignore_cleanup_errors=True) as folder:
+        system = System(Path(folder) / "state", free_port())
+        system.up()
+        try:
+            yield system
+        finally:
+            system.memos("down")
+
+
+def test_the_openai_sdk_chats_by_base_url_and_key_alone(system: System) -> None:
+    assert system.post("/v1/cubes", {"id": "anna"}).status_code == 201
+    fact = {"role": "user", "name": "Anna", "content": "My dog is called Biscuit.", "ref": "1"}
+    assert system.post("/v1/cubes/anna/memories", {"messages": [fact]}).status_code == 201
+    key = system.post("/v1/keys", {"principal": "governor", "name": "app", "default_cube": "anna"}).json()["key"]
+    question: list[openai.types.chat.ChatCompletionMessageParam] = [
+        {"role": "user", "content": "What is Anna's dog called?"}
+    ]
+    with openai.OpenAI(base_url=f"{system.url}/v1", api_key=key) as client:
+        stream = client.chat.completions.create(model="default", messages=question, stream=True)
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    assert "Biscuit" in said
+
+
+def test_a_hidden_cube_answers_as_one_that_is_not_there(system: System) -> None:
+    system.post("/v1/cubes", {"id": "diary"})
+    eve = system.post("/v1/keys", {"principal": "eve"}).json()["key"]
+    answers = [system.post("/v1/search", {"query": "x", "cubes": [cube]}, eve) for cube in ("diary", "nowhere")]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    hidden, missing = ({**answer.json(), "instance": ""} for answer in answers)
+    assert json.loads(json.dumps(hidden).replace("diary", "nowhere")) == missing
+    assert system.post("/v1/search", {"query": "x", "cubes": ["diary"]}, "memos_wrong").status_code == 401
+
+
+def test_killed_hosts_lose_and_double_nothing(system: System) -> None:
+    verdict = kills.run({"url": system.url, "key": system.key, "rounds": 2, "seed": 7})
+    assert verdict["acknowledged_batches"] > 0
+    assert (verdict["lost"], verdict["doubled"], verdict["torn"], verdict["broken_chains"]) == (0, 0, 0, [])
+
+
+def test_a_revoked_key_is_refused_at_once(system: System) -> None:
+    system.post("/v1/cubes", {"id": "shared"})
+    made = system.post("/v1/keys", {"principal": "governor", "name": "short-lived"}).json()
+    assert system.post("/v1/search", {"query": "x", "cubes": ["shared"]}, made["key"]).status_code == 200
+    with system.client() as governor:
+        governor.revoke_key(made["id"])
+    assert system.post("/v1/search", {"query": "x", "cubes": ["shared"]}, made["key"]).status_code == 401
+
+
+def test_a_job_runs_and_reports(system: System, tmp_path: Path) -> None:
+    conversation = {
+        "speaker_a": "Ann",
+        "speaker_b": "Bo",
+        "session_1_date_time": "1:56 pm on 8 May, 2023",
+        "session_1": [
+            {"speaker": "Ann", "dia_id": "D1:1", "text": "I adopted a parrot named Kiwi."},
+            {"speaker": "Bo", "dia_id": "D1:2", "text": "The weather was terrible."},
+        ],
+    }
+    qa = [{"question": "Who has a parrot?", "answer": "Ann", "evidence": ["D1:1"], "category": 4}]
+    data = tmp_path / "tiny.json"
+    data.write_text(json.dumps([{"sample_id": "tiny", "conversation": conversation, "qa": qa}]))
+    report = tmp_path / "report.json"
+    system.memos("bench", "locomo", str(data), "--json", str(report))
+    assert json.loads(report.read_text())["all"]["recall"]["1"] == 1.0
+
+
+def test_everything_is_as_it_was_after_down_and_up_and_no_process_stays(system: System) -> None:
+    instance = running(system.state)
+    assert instance is not None
+    with system.client() as memos:
+        before = memos.cube("anna")
+        found = memos.search("dog", ["anna"]).results
+    system.memos("down")
+    assert marked(instance.instance) == []
+    system.up()
+    with system.client() as memos:
+        assert memos.cube("anna") == before
+        assert memos.search("dog", ["anna"]).results == found
+        assert memos.verify("anna").ok
+
+
+def test_ctrl_c_ends_a_foreground_start_and_leaves_no_process() -> None:
+    with tempfile.TemporaryDirectory(prefix="memos-spine-", ignore_cleanup_errors=True) as folder:
+        system = System(Path(folder) / "state", free_port())
+        command = [sys.executable, "-m", "serve.cli", "--state", str(system.state), "up", "--port", str(system.port)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 300
+        while running(system.state) is None and time.monotonic() < until:
+            assert process.poll() is None
+            time.sleep(0.5)
+        instance = running(system.state)
+        assert instance is not None
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(120) == 0
+        assert marked(instance.instance) == []
+        assert not psutil.pid_exists(process.pid)
