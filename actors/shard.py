@@ -70,6 +70,7 @@ class Shard:
         self._snapshot_thread: threading.Thread | None = None
         self._closing = False
         self._damage: Corrupted | None = None
+        self._distrust_what_is_ahead()
         self._cubes.extend_tail(parts.journal.read(after=parts.snapshots.position))
         self._search = CubeSearch(parts.vectors, parts.lexical, parts.embedder.model_id, on_damage=self._on_damage)
         self._projector = Projector(parts.vectors, parts.lexical, parts.embedder)
@@ -127,6 +128,19 @@ class Shard:
         self._projector.feed(deltas)
         if self._cubes.tail_events >= self._limits.snapshot_events:
             self._start_snapshot()
+
+    def _distrust_what_is_ahead(self) -> None:
+        """Forget what follows another history than the journal's: it was put back from a copy, say. Otherwise events
+        up to the old position would count as followed.
+        """
+        parts, position = self._parts, self._parts.journal.position
+        if parts.snapshots.position > position:
+            log.error("the snapshots of shard %d are ahead of its journal: folding anew", self.number)
+            parts.snapshots.discard()
+        for channel, index in ((DENSE, parts.vectors), (LEXICAL, parts.lexical)):
+            if index.position > position:
+                log.error("the %s index of shard %d is ahead of its journal: rebuilding it", channel, self.number)
+                index.clear()
 
     def _replay(self) -> None:
         """Feed each index what it missed: the rows of events beyond the position that it reached."""

@@ -153,7 +153,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ConfigError(f"the configuration file {path} does not exist", file=str(path)) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"the configuration file {path} cannot be read: {error}", file=str(path)) from error
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"the configuration file {path} cannot be read: {reason}", file=str(path)) from error
     if data is None:
         return {}
     if not isinstance(data, dict):

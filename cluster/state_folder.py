@@ -103,7 +103,8 @@ class StateFolder:
             return
         try:
             data = json.loads(file.read_text(encoding="utf-8"))
-            known, recorded = int(data["format"]), int(data["shards"])
+            known = int(data["format"])
+            recorded = int(data["shards"]) if known <= FORMAT else shards
         except (ValueError, KeyError, TypeError) as error:
             raise Corrupted(f"{file} cannot be read as the state's format", file=str(file)) from error
         if known > FORMAT:

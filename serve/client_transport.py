@@ -61,13 +61,16 @@ class Transport:
     ) -> None:
         self._retries = retries
         self._sleep = sleep
-        self._http = httpx.Client(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)),
-            transport=transport,
-            trust_env=False,
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=base_url,
+                headers={b"Authorization": f"Bearer {api_key}".encode()} if api_key else {},
+                timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0)),
+                transport=transport,
+                trust_env=False,
+            )
+        except httpx.InvalidURL as error:
+            raise MemosConnectionError(f"{base_url!r} is not a URL: {error}") from error
 
     def close(self) -> None:
         self._http.close()

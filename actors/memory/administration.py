@@ -172,7 +172,7 @@ def put_grant(
     if principal not in draft.records.principals:
         raise PrincipalNotFound(
             f"no principal {principal!r}; a governor creates one by creating its first key "
-            f"(POST /v1/keys, or: memos key create --principal {principal})",
+            f"(POST /v1/keys, or: memos key create {principal})",
             principal=principal,
         )
     if cube.grants.get(principal) is not role:

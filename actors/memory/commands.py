@@ -23,6 +23,7 @@ Allow = Callable[[Action], None]
 depend on the memory's state."""
 
 CHANGEABLE = frozenset(f.name for f in fields(NewMemory)) - {"source", "derived_from", "role"}
+_INTERVAL = frozenset({"valid_from_us", "valid_to_us"})
 
 
 class CubeDraft(Draft):
@@ -161,11 +162,19 @@ def change(draft: CubeDraft, origin: Origin, request: ChangeMemory) -> Memory:
     unsetting = sorted(name for name, value in changed.items() if value is None and name in before)
     if not setting and not unsetting:
         return memory
+    if not _INTERVAL.isdisjoint(changed):
+        _check_interval({**before, **changed})
     payload: dict[str, Any] = {"set": setting, "unset": unsetting}
     if request.reason:
         payload["reason"] = request.reason
     draft.emit(origin, EventType.MEMORY_CHANGED, payload, memory.id, memory.version + 1)
     return _existing(draft, memory.id)
+
+
+def _check_interval(after: Mapping[str, Any]) -> None:
+    start, end = after.get("valid_from_us"), after.get("valid_to_us")
+    if start is not None and end is not None and end < start:
+        raise InvalidRequest("valid_to is before valid_from", errors=[{"field": "valid_to", "problem": "is too early"}])
 
 
 def move(draft: CubeDraft, origin: Origin, request: MoveMemory, allow: Allow) -> Memory:

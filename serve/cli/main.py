@@ -10,7 +10,7 @@ from serve.cli.cubes import cube
 from serve.cli.jobs import bench, job
 from serve.cli.keys import key
 from serve.cli.memories import add, chat, search
-from serve.cli.session import Session
+from serve.cli.session import Session, StatePath
 from serve.cli.system import demo, doctor, down, status, up
 
 
@@ -18,7 +18,7 @@ from serve.cli.system import demo, doctor, down, status, up
 @click.option(
     "--state",
     envvar="MEMOS_STATE",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=StatePath(),
     help="The folder that `up` keeps everything in; its URL and key are found there. Default: .memos.",
 )
 @click.option("--url", envvar="MEMOS_URL", default="", help="The server, in place of STATE/url.")

@@ -20,6 +20,18 @@ from serve.client import MemosClient, MemosConnectionError, MemosHTTPError
 DEFAULT_STATE = ".memos"
 
 
+class StatePath(click.Path):
+    """A folder; not the empty text of a variable that was not set, which would mean the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the state folder's name is empty", param, context)
+        return super().convert(value, param, context)
+
+
 class Failure(click.ClickException):
     """Ends the command with exit code 1 and one line on stderr."""
 
@@ -61,13 +73,13 @@ class Session:
     @contextmanager
     def client(self) -> Iterator[MemosClient]:
         """A client; what the server refuses becomes a Failure with its reason."""
-        with MemosClient(self.read_url(), self.read_key(), transport=self.transport) as memos:
-            try:
+        try:
+            with MemosClient(self.read_url(), self.read_key(), transport=self.transport) as memos:
                 yield memos
-            except MemosConnectionError as error:
-                raise Failure(f"no answer from {self.read_url()} ({error.detail}); is it up?") from None
-            except MemosHTTPError as error:
-                raise Failure(error.detail) from None
+        except MemosConnectionError as error:
+            raise Failure(f"no answer from {self.read_url()} ({error.detail}); is it up?") from None
+        except MemosHTTPError as error:
+            raise Failure(error.detail) from None
 
 
 def console() -> Console:
@@ -113,7 +125,7 @@ def pass_session(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command its Session first; `--state` may also come after the command's name."""
     option = click.option(
         "--state",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=StatePath(),
         callback=_use_state,
         expose_value=False,
         help="The state folder.",

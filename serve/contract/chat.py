@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, field_validator, model_validator
 
 from actors.errors import NotAvailable
 from actors.memory.item import Form
@@ -69,7 +69,7 @@ class MemoryOptions(Body):
     cubes: list[CubeId] | None = Field(default=None, max_length=limits.CUBES_PER_REQUEST)
     top_k: int = Field(default=limits.CHAT_TOP_K_DEFAULT, ge=0, le=limits.TOP_K)
     as_of: AsOf | None = None
-    remember: bool = True
+    remember: StrictBool = True
     session: Label = Field(default="", description="The session that the remembered turns belong to.")
     forms: list[Form] = Field(default_factory=lambda: list(Form), min_length=1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from serve.contract.fields import Answer, Body, CubeId, Label, PrincipalId
 from serve.contract.times import TimeUs
@@ -63,7 +63,7 @@ class VerifyOut(Answer):
 class CreateKeyBody(Body):
     principal: PrincipalId = Field(examples=["agent-7"])
     name: Label = ""
-    governor: bool = False
+    governor: StrictBool = False
     default_cube: CubeId | None = Field(default=None, description="Used by a chat that names no cube.")
     expires_at: TimeUs | None = None
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from actors.memory.item import Kind
 from actors.memory.lifecycle import State
 from actors.memory.requests import Wait
 from serve.contract import limits
-from serve.contract.fields import Answer, Body, Label, Metadata, Reason, Tags, Text, Word
+from serve.contract.fields import Answer, Body, Label, Metadata, Reason, Tags, Text, Word, not_blank
 from serve.contract.times import TimeUs
 
 
@@ -51,7 +51,7 @@ class DocumentIn(Body):
     """Markdown or plain text; it is split into chunks, each a memory with `ref` = name#n."""
 
     name: Word = Field(examples=["handbook.md"])
-    content: str = Field(min_length=1)
+    content: Annotated[str, AfterValidator(not_blank)]
     tags: Tags = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
     occurred_at: TimeUs | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from actors.memory.requests import Channel
 from serve.contract import limits
@@ -22,7 +22,7 @@ class SearchBody(Body):
     filter: Filter | None = Field(default=None, examples=[{"type": ["message", "fact"]}])
     as_of: AsOf | None = None
     channels: list[Channel] | None = Field(default=None, min_length=1, description="All when left out.")
-    explain: bool = False
+    explain: StrictBool = False
 
     @model_validator(mode="after")
     def _version_of_one_cube(self) -> Self:

@@ -212,3 +212,16 @@ def test_the_command_starts_without_ray_and_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("args", [("--state", "", "cube", "list"), ("cube", "list", "--state", "")])
+def test_an_empty_state_folder_is_wrong_usage(args: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(memos, args)
+    assert (done.exit_code, "name is empty" in done.stderr) == (2, True), done.output
+
+
+def test_a_key_or_url_that_cannot_be_one_is_a_reason(shell: Shell) -> None:
+    done = shell("cube", "list", key="\u00e9")
+    assert (done.exit_code, done.stderr[:7], done.stderr.count("\n")) == (1, "memos: ", 1), done.exception
+    done = CliRunner().invoke(memos, ["--url", "http://a:port", "--key", "k", "cube", "list"])
+    assert (done.exit_code, "is not a URL" in done.stderr) == (1, True), done.exception

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from actors.errors import (
     Forbidden,
     FrozenMemory,
     IdempotencyMismatch,
+    InvalidRequest,
     MemoryNotFound,
     PolicyUnavailable,
     StaleVersion,
@@ -207,3 +210,14 @@ def test_a_policy_that_would_have_no_effect_is_refused() -> None:
         cube.run(lambda d, o: configure(d, o, None, {"redaction": {"mode": "block"}}))
     cube.run(lambda d, o: configure(d, o, "Renamed", {"redaction": {"mode": "off"}}))
     assert (cube.state.name, cube.state.version) == ("Renamed", 2)
+
+
+def test_a_change_cannot_turn_the_interval_of_validity_round() -> None:
+    cube = HandDriven()
+    memory_id = _add(cube, "x").memories[0].id
+    cube.run(lambda d, o: change(d, o, ChangeMemory(memory_id, {"valid_from_us": 10})))
+    for wrong in ({"valid_to_us": 5}, {"valid_from_us": 20, "valid_to_us": 15}):
+        with pytest.raises(InvalidRequest, match="before valid_from"):
+            cube.run(partial(change, request=ChangeMemory(memory_id, wrong)))
+    changed = cube.run(lambda d, o: change(d, o, ChangeMemory(memory_id, {"valid_to_us": 5, "valid_from_us": None})))
+    assert (changed.valid_from_us, changed.valid_to_us) == (None, 5)

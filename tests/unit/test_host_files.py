@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -125,4 +126,26 @@ def test_a_shard_that_fails_while_it_replays_lets_go_of_its_files(
     host = file_host(tmp_path, catalogue, embedder)
     assert caught.value.detail == "storage is away for a moment"
     assert _found(host, 0, embedder)[0] == "fact 0"
+    host.close()
+
+
+def test_what_is_ahead_of_a_journal_that_was_put_back_is_made_anew(tmp_path: Path, catalogue: Catalogue) -> None:
+    embedder = HashEmbedder()
+    host = file_host(tmp_path, catalogue, embedder)
+    host.add(OWNER, "c0", texts("fact 0"))
+    host.close()
+    shutil.copytree(tmp_path / "shards", tmp_path / "copy")
+    host = file_host(tmp_path, catalogue, embedder)
+    host.add(OWNER, "c0", texts(*(f"forgotten {n}" for n in range(5))))
+    host.close()
+    for kept in (tmp_path / "shards").glob("*/snapshots"):
+        shutil.rmtree(tmp_path / "copy" / kept.parent.name / "snapshots", ignore_errors=True)
+        shutil.copytree(kept, tmp_path / "copy" / kept.parent.name / "snapshots")
+    shutil.rmtree(tmp_path / "shards")
+    (tmp_path / "copy").rename(tmp_path / "shards")
+    host = file_host(tmp_path, catalogue, embedder)
+    assert _found(host, 0, embedder) == ["fact 0"]
+    assert host.read_cube(OWNER, "c0").version == 2
+    for shard in host.status()["shards"].values():
+        assert max(shard["indexed"].values()) <= shard["position"]
     host.close()

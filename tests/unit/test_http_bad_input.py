@@ -100,3 +100,25 @@ def test_depth_counts_nesting(value: Any) -> None:
         return 1 + max((depth(child) for child in (of.values() if isinstance(of, dict) else of)), default=0)
 
     assert depth_of(value, 100) == depth(value)
+
+
+def test_a_document_without_text_is_refused(edge: Edge) -> None:
+    answer = edge.call("POST", "/v1/cubes/home/memories", json={"documents": [{"name": "a.md", "content": " \n"}]})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["field"] == "documents.0.content"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/keys", {"principal": "eve", "governor": "yes"}),
+        ("/v1/search", {"query": "one", "cubes": ["home"], "explain": 1}),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": "x"}], "memory": {"cubes": ["home"], "remember": "off"}},
+        ),
+    ],
+)
+def test_only_true_and_false_are_truth_values(edge: Edge, path: str, body: dict[str, Any]) -> None:
+    answer = edge.call("POST", path, "root-key", json=body)
+    assert answer.status_code == 422, answer.text

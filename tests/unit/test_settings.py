@@ -63,6 +63,12 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, said: str) -> None:
     assert "memos.yaml" in raised.value.detail
 
 
+def test_a_file_that_is_not_yaml_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_settings(write(tmp_path, "[: bad"), environment={})
+    assert "\n" not in raised.value.detail
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nope\.yaml does not exist"):
         load_settings(tmp_path / "nope.yaml", environment={})

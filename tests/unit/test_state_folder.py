@@ -46,6 +46,12 @@ def test_a_newer_format_is_refused(state: StateFolder) -> None:
         state.settle_format(4)
 
 
+def test_a_newer_format_need_not_look_like_ours(state: StateFolder) -> None:
+    (state.path / "format.json").write_text(json.dumps({"format": FORMAT + 1, "layout": {}}))
+    with pytest.raises(NewerFormat):
+        state.settle_format(4)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "x", "shards": 1}'])
 def test_a_format_that_cannot_be_read_is_named(state: StateFolder, text: str) -> None:
     (state.path / "format.json").write_text(text)

@@ -156,7 +156,7 @@ def test_grants_take_effect_and_end(bench: SystemBench) -> None:
 
 def test_a_grant_to_a_stranger_says_how_to_make_one(bench: SystemBench) -> None:
     bench.host.register_cube(bench.root, NewCube("c"))
-    with pytest.raises(PrincipalNotFound, match="memos key create --principal eve"):
+    with pytest.raises(PrincipalNotFound, match="memos key create eve"):
         bench.host.put_grant(bench.root, "c", "eve", Role.READER)
 
 
