@@ -29,7 +29,7 @@ class ProjectorPace:
 
     embed_batch: int = 32
     lexical_batch: int = 2000
-    flush_rows: int = 2000
+    flush_rows: int = 256
     idle_s: float = 0.2
     first_pause_s: float = 0.1
     longest_pause_s: float = 10.0

@@ -89,13 +89,14 @@ def opened(claim: InstanceClaim, open_host: Callable[[], H]) -> H:
     """What `open_host` opens, tried again while a part that it needs is away or an earlier owner still lives.
 
     An actor whose constructor raises is never started again by Ray, so only what cannot pass by itself is
-    raised: StateInUse, ConfigError, Corrupted, NewerFormat.
+    raised: a claim of another instance (StateInUse), ConfigError, Corrupted, NewerFormat. An index that is in use is
+    that of an earlier process which is about to end.
     """
     while True:
         claim.check()
         try:
             return open_host()
-        except (Unavailable, StorageUnavailable, Fenced) as error:
+        except (Unavailable, StorageUnavailable, Fenced, StateInUse) as error:
             log.warning("not opened yet, trying again: %s", error)
             time.sleep(OPENING_PAUSE_S)
 

@@ -55,7 +55,7 @@ class ShardLimits:
     open_cubes: int = 256
     queue: int = 1024
     snapshot_events: int = 2000
-    index_wait_s: float = 10.0
+    index_wait_s: float = 5.0
 
 
 class Shard:

@@ -75,7 +75,7 @@ class LimitSettings(_Section):
     open_cubes: Count = 256
     queue: Count = 1024
     snapshot_events: Count = 2000
-    index_wait_s: Annotated[float, Field(gt=0)] = 10.0
+    index_wait_s: Annotated[float, Field(gt=0)] = 5.0
     host_concurrency: Count = 64
     system_queue: Count = 1024
 

@@ -21,7 +21,7 @@ from serve.metrics import Metrics
 from serve.middleware import Boundary, JsonBodies, Keys, Observed, RequestIds
 from serve.retrieval import QueryEmbedder, Retrieval
 from serve.routes import chat, cubes, jobs, keys, memories, searches, system
-from serve.routes.parts import Services, bearer
+from serve.routes.parts import Services, bearer, known_query
 
 DESCRIPTION = """A memory operating system for LLM applications and agents.
 
@@ -73,8 +73,9 @@ def build_api(
 
 def _add_routes(api: FastAPI) -> None:
     api.include_router(system.open_router)
-    for routes in (cubes, memories, searches, chat, keys, jobs, system):
-        api.include_router(routes.router, dependencies=[Depends(bearer)])
+    for routes in (cubes, memories, searches, keys, jobs, system):
+        api.include_router(routes.router, dependencies=[Depends(bearer), Depends(known_query)])
+    api.include_router(chat.router, dependencies=[Depends(bearer)])  # OpenAI's clients may add what they like
     _document_problems(api)
 
 

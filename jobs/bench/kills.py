@@ -48,7 +48,7 @@ def _write(client: httpx.Client, cube: str, ledger: Ledger, stop: threading.Even
         refs = [uuid.uuid4().hex for _ in range(rng.randint(1, 3))]
         messages = [{"role": "user", "content": f"note {ref} by writer {seed}", "ref": ref} for ref in refs]
         try:
-            answer = client.post(f"/v1/cubes/{cube}/memories", json={"messages": messages, "wait": "journal"})
+            answer = client.post(f"/v1/cubes/{cube}/memories", json={"messages": messages})
         except httpx.HTTPError as error:
             ledger.note(refs, type(error).__name__)
             continue

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
-from fastapi import Depends, Header, Path, Query, Request, Response
+from fastapi import Depends, Header, Path, Query, Request, Response, params
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
@@ -40,6 +41,16 @@ _SAID = {
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The documented errors of a route."""
     return {status: {"model": ProblemOut, "description": _SAID[status]} for status in statuses}
+
+
+def known_query(request: Request) -> None:
+    """Refuse a query parameter that the route does not have: a misspelt filter must not answer everything."""
+    route = request.scope["route"]
+    known = {field.alias for field in get_flat_params(route.dependant) if isinstance(field.field_info, params.Query)}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        names = ", ".join(sorted(known)) or "none"
+        raise InvalidRequest(f"unknown query parameter {unknown[0][:64]!r}; this route takes: {names}")
 
 
 READ_ERRORS = problem_responses(401, 404, 422, 429, 503)

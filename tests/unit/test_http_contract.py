@@ -56,6 +56,14 @@ def test_answers_have_the_documented_shapes(edge: Edge) -> None:
         shape.model_validate(answer.json())
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", f"{ADD}?stat=archived"), ("DELETE", f"{ADD}/x?erased=true")])
+def test_a_misspelt_query_parameter_is_refused(edge: Edge, method: str, path: str) -> None:
+    edge.cube("home", "kept")
+    answer = edge.call(method, path)
+    check_problem(answer, 422, "invalid-request")
+    assert "unknown query parameter" in answer.json()["detail"]
+
+
 def test_lists_walk_page_by_page(edge: Edge) -> None:
     ids = edge.cube("home", *[f"text {i}" for i in range(5)])
     seen, cursor = [], ""
