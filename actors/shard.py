@@ -67,7 +67,8 @@ class Shard:
         self._limits = limits
         self._cubes = OpenCubes(parts.snapshots, parts.journal.read_cube, limits.open_cubes, self._evicted)
         self._snapshotting = threading.Lock()
-        self._snapshot_thread: threading.Thread | None = None
+        self._snapshot_at = limits.snapshot_events
+        """Length of the tail at which the next snapshot is written."""
         self._closing = False
         self._damage: Corrupted | None = None
         self._distrust_what_is_ahead()
@@ -126,7 +127,7 @@ class Shard:
             rows = self._cubes.opened(event.cube_id).state.rows
             deltas.append(RowDelta.of(event, change, rows))
         self._projector.feed(deltas)
-        if self._cubes.tail_events >= self._limits.snapshot_events:
+        if self._cubes.tail_events >= self._snapshot_at:
             self._start_snapshot()
 
     def _distrust_what_is_ahead(self) -> None:
@@ -172,14 +173,14 @@ class Shard:
     def _start_snapshot(self) -> None:
         if self._closing or not self._snapshotting.acquire(blocking=False):
             return
-        self._snapshot_thread = threading.Thread(target=self._background_snapshot, name=f"snapshot-{self.number}")
-        self._snapshot_thread.start()
+        threading.Thread(target=self._background_snapshot, name=f"snapshot-{self.number}").start()
 
     def _background_snapshot(self) -> None:
         try:
             self._write_snapshot()
         except Exception:  # the outer loop of a background thread: the journal still holds everything
             log.exception("snapshot of shard %d failed; the next one will cover it", self.number)
+            self._snapshot_at = self._cubes.tail_events + self._limits.snapshot_events
         finally:
             self._snapshotting.release()
 
@@ -191,6 +192,9 @@ class Shard:
         if position > self._parts.snapshots.position:
             self._parts.snapshots.write(position, (self._cubes.encode(item) for item in captured))
         self._cubes.trim(position)
+        # A snapshot writes whole cubes: a quarter more events before the next keeps its cost a constant part of theirs.
+        written = sum(events[-1].version for _, _, events in captured)
+        self._snapshot_at = max(self._limits.snapshot_events, written // 4)
 
     # running
 

@@ -191,3 +191,18 @@ def test_a_shard_closes_although_its_snapshot_cannot_be_written(rig: PlainRig, m
     assert rig.lexical.position == rig.vectors.position == 2
     rig.reopen()
     assert _found(rig, "kept") == ["kept"]
+
+
+def test_a_snapshot_that_fails_is_not_tried_again_at_every_commit() -> None:
+    rig = PlainRig(ShardLimits(snapshot_events=10, index_wait_s=2.0))
+    rig.catalogue.register("c")
+    tries = []
+
+    def fail(position: int, states: object) -> None:
+        tries.append(position)
+        raise StorageUnavailable("the disk is full")
+
+    rig.snapshots.write = fail  # type: ignore[method-assign]
+    for n in range(60):
+        rig.host.add(OWNER, "c", texts(f"fact {n}"))
+    assert 1 <= len(tries) <= 7
