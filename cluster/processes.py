@@ -36,7 +36,23 @@ def _belongs(process: psutil.Process, instance: str, run_folder: Path) -> bool:
     # HAProxy may overwrite or hide its environment, so it is also known by its configuration file.
     if process.name() == "haproxy":
         return any(part.startswith(f"{run_folder}/") for part in process.cmdline())
-    return process.environ().get(MARKER) == instance
+    return carries(process, f"{MARKER}={instance}")
+
+
+def carries(process: psutil.Process, variable: str) -> bool:
+    """Whether a process was started with an environment variable, given as "NAME=value".
+
+    Ray's agents rename themselves, which blanks the beginning of their environment; psutil stops reading at a
+    blank, so on Linux the whole block is searched.
+    """
+    file = Path(f"/proc/{process.pid}/environ")
+    try:
+        return variable.encode() in file.read_bytes().split(b"\0")
+    except PermissionError as error:
+        raise psutil.AccessDenied(process.pid) from error
+    except (FileNotFoundError, ProcessLookupError):
+        name, _, value = variable.partition("=")
+        return process.environ().get(name) == value
 
 
 def end_processes(instance: str, run_folder: Path) -> int:

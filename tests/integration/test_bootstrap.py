@@ -57,9 +57,10 @@ def marked(instance: str) -> list[int]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARKER) == instance:
+            block = Path(f"/proc/{process.pid}/environ").read_bytes()  # psutil stops at a blank entry
+            if process.status() != psutil.STATUS_ZOMBIE and f"{MARKER}={instance}".encode() in block:
                 found.append(process.pid)
-        except psutil.Error:
+        except (psutil.Error, OSError):
             continue
     return found
 

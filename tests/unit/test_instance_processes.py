@@ -63,3 +63,14 @@ def test_this_process_is_never_its_own_target(monkeypatch: pytest.MonkeyPatch) -
 
 def test_ending_nothing_is_fine() -> None:
     assert end_processes(uuid.uuid4().hex, NOWHERE) == 0
+
+
+def test_a_process_that_blanked_the_beginning_of_its_environment_is_found() -> None:
+    instance = uuid.uuid4().hex
+    blank = (
+        "import ctypes; first = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), 'environ')[0]; "
+        f"ctypes.memset(first, 0, 4); {SLEEP}"
+    )
+    with child(blank, instance) as started:
+        assert [p.pid for p in processes_of(instance, NOWHERE)] == [started.pid]
+        assert end_processes(instance, NOWHERE) == 1
