@@ -36,7 +36,10 @@ def _belongs(process: psutil.Process, instance: str, run_folder: Path) -> bool:
     # HAProxy may overwrite or hide its environment, so it is also known by its configuration file.
     if process.name() == "haproxy":
         return any(part.startswith(f"{run_folder}/") for part in process.cmdline())
-    return carries(process, f"{MARKER}={instance}")
+    if carries(process, f"{MARKER}={instance}"):
+        return True
+    # Ray's agents rename themselves, which may blank all of their environment; they stay in the run folder.
+    return process.name().startswith("ray::") and Path(process.cwd()) == run_folder
 
 
 def carries(process: psutil.Process, variable: str) -> bool:
