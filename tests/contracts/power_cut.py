@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 
@@ -18,24 +19,38 @@ class Names(Enum):
 
 
 class PowerCut:
-    """Follows every sync below `root`. `image` writes what would be left if the power went now."""
+    """Follows every sync below `root`. `image` writes what would be left if the power went now.
+
+    A context manager: until it ends, no inode that was synced is given to another file, which would otherwise
+    count as synced with the content of the deleted one.
+    """
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
         self._root = root
+        self._held = ExitStack()
         self._contents: dict[int, bytes] = {}
         self._folders: dict[int, dict[str, int]] = {}
         self._fsync = os.fsync
         self.before_sync: Callable[[], None] = lambda: None
         patch.setattr(os, "fsync", self._follow)
 
+    def __enter__(self) -> PowerCut:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
     def _follow(self, descriptor: int) -> None:
         self.before_sync()
         path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
         self._fsync(descriptor)
+        inode = path.stat().st_ino
+        if inode not in self._folders and inode not in self._contents:
+            self._held.callback(os.close, os.dup(descriptor))
         if path.is_dir():
-            self._folders[path.stat().st_ino] = {child.name: child.stat().st_ino for child in path.iterdir()}
+            self._folders[inode] = {child.name: child.stat().st_ino for child in path.iterdir()}
         else:
-            self._contents[path.stat().st_ino] = path.read_bytes()
+            self._contents[inode] = path.read_bytes()
 
     def image(self, target: Path, names: Names) -> None:
         """The disk after the cut, under `target`. Files whose content was never synced are there empty."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from actors.memory.events import Event
+from actors.stores.durability import sync_file
 from actors.stores.location import StorageSpec
 from actors.stores.snapshots import ParquetSnapshots
 from tests.contracts.journal_contract import Chains
@@ -21,7 +22,6 @@ COMMITS, COMPACT_AFTER = 6, 2
 def test_a_journal_keeps_what_it_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: Names) -> None:
     root, image = tmp_path / "shard", tmp_path / "image"
     root.mkdir()
-    power = PowerCut(root, monkeypatch)
     acknowledged: list[Event] = []
     cuts = 0
 
@@ -34,14 +34,15 @@ def test_a_journal_keeps_what_it_acknowledged(tmp_path: Path, monkeypatch: pytes
             _check(ShardFolder(image), acknowledged)
         shutil.rmtree(image)
 
-    power.before_sync = cut
-    chains = Chains()
-    for _ in range(2):
-        journal = ShardFolder(root).open(COMPACT_AFTER)
-        for _ in range(COMMITS // 2):
-            acknowledged += journal.append(chains.batch("a", "b"))
-            journal.maintain()
-    cut()
+    with PowerCut(root, monkeypatch) as power:
+        power.before_sync = cut
+        chains = Chains()
+        for _ in range(2):
+            journal = ShardFolder(root).open(COMPACT_AFTER)
+            for _ in range(COMMITS // 2):
+                acknowledged += journal.append(chains.batch("a", "b"))
+                journal.maintain()
+        cut()
     assert cuts > 5 * COMMITS
 
 
@@ -61,7 +62,6 @@ def test_snapshots_are_the_earlier_ones_or_the_new_ones(
 ) -> None:
     root, image = tmp_path / "snapshots", tmp_path / "image"
     root.mkdir()
-    power = PowerCut(root, monkeypatch)
     written = 0
 
     def cut() -> None:
@@ -77,9 +77,27 @@ def test_snapshots_are_the_earlier_ones_or_the_new_ones(
             assert again.read(f"cube-{newest % 3}") == b"state %d" % newest
         shutil.rmtree(image)
 
-    power.before_sync = cut
-    snapshots = ParquetSnapshots(StorageSpec(str(root)), b"key")
-    for number in range(20):
-        snapshots.write(number + 1, [(f"cube-{number % 3}", b"state %d" % number)])
-        written = number + 1
-    cut()
+    with PowerCut(root, monkeypatch) as power:
+        power.before_sync = cut
+        snapshots = ParquetSnapshots(StorageSpec(str(root)), b"key")
+        for number in range(20):
+            snapshots.write(number + 1, [(f"cube-{number % 3}", b"state %d" % number)])
+            written = number + 1
+        cut()
+
+
+def test_a_file_that_was_never_synced_is_empty_also_in_the_place_of_one_that_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File systems hand out the inode of a deleted file again, at once."""
+    root = tmp_path / "root"
+    root.mkdir()
+    with PowerCut(root, monkeypatch) as power:
+        for number in range(50):
+            synced, unsynced = root / f"synced-{number}", root / f"unsynced-{number}"
+            synced.write_bytes(b"synced")
+            sync_file(synced)
+            synced.unlink()
+            unsynced.write_bytes(b"unsynced")
+        power.image(tmp_path / "image", Names.ALL)
+    assert {file.read_bytes() for file in (tmp_path / "image").iterdir()} == {b""}
