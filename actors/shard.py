@@ -233,4 +233,5 @@ class Shard:
                     log.error("shard %d closes without a snapshot, the next opening folds: %s", self.number, error)
         self.writer.close()
         self._projector.close()
+        self._search.close()
         self._parts.close()

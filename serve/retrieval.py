@@ -30,6 +30,7 @@ class Question:
     filter: Mapping[str, Any] | None = None
     as_of: Moment | None = None
     channels: frozenset[Channel] = frozenset(Channel)
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Retrieval:
             filter=question.filter,
             as_of=question.as_of,
             channels=question.channels,
+            explain=question.explain,
         )
         hits = await self._backend.search(caller, _distinct(question.cube_ids), request)
         ended = time.perf_counter()

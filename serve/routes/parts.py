@@ -43,7 +43,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ProblemOut, "description": _SAID[status]} for status in statuses}
 
 
-def known_query(request: Request) -> None:
+async def known_query(request: Request) -> None:
     """Refuse a query parameter that the route does not have: a misspelt filter must not answer everything."""
     route = request.scope["route"]
     known = {field.alias for field in get_flat_params(route.dependant) if isinstance(field.field_info, params.Query)}
@@ -99,21 +99,24 @@ bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API 
 """Documents the key in the contract; `serve.middleware.Keys` checks it."""
 
 
-def _identity(request: Request) -> Identity:
+# Dependencies are coroutines, though they await nothing: FastAPI runs plain functions on threads, one hop each.
+
+
+async def _identity(request: Request) -> Identity:
     identity: Identity = request.scope["state"]["identity"]
     return identity
 
 
-def _caller(request: Request) -> Caller:
-    return _identity(request).caller
+async def _caller(request: Request) -> Caller:
+    return (await _identity(request)).caller
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def _as_of(
+async def _as_of(
     as_of: Annotated[str | None, Query(max_length=64, description="A cube version (integer) or RFC 3339 time.")] = None,
 ) -> Moment | None:
     return None if as_of is None else parse_moment(as_of)
@@ -125,7 +128,7 @@ class ListParameters:
     cursor: str | None
 
 
-def _list_parameters(
+async def _list_parameters(
     limit: Annotated[int, Query(ge=1, le=limits.LIST_LIMIT)] = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[
         str | None, Query(min_length=1, max_length=limits.CURSOR_CHARS, description="`next` of the page before.")
@@ -146,7 +149,7 @@ def parse_if_match(header: str | None) -> int | None:
     return int(text)
 
 
-def _if_version(if_match: Annotated[str | None, Header(max_length=256)] = None) -> int | None:
+async def _if_version(if_match: Annotated[str | None, Header(max_length=256)] = None) -> int | None:
     return parse_if_match(if_match)
 
 

@@ -1,0 +1,198 @@
+"""The lexical channel of a search: the words of a cube in memory, or the index on storage until they are there.
+
+A cube that is searched keeps its postings (`actors/memory/postings.py`): every row is scored, exactly. For a large
+cube that was just opened they are built in the background; meanwhile the index proposes rows, and the same formula
+scores those. A row's score is the same bits on both ways; the index may leave a row out that it ranks low.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.memory.analysis import terms_of
+from actors.memory.ports import LexicalIndex, Mask
+from actors.memory.postings import Postings
+from actors.memory.ranking import LexicalQuery, RowScores, lexical_query
+
+MAX_QUERY_TERMS = 64
+"""Distinct terms of a query that count; the first ones of a longer query."""
+
+BUILD_CHUNK_ROWS = 256
+
+log = logging.getLogger(__name__)
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class WordLimits:
+    """`bytes` bounds the postings of all cubes of a shard; the least recently searched go first. Up to `rows_at_once`
+    rows are analysed while a search waits for them, at some 12 µs a row; more than that in the background. Below 0,
+    nothing is held in memory.
+    """
+
+    bytes: int = 256 * 1024 * 1024
+    rows_at_once: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedRows:
+    """Which rows of a cube a search looks at: `texts` by row, `live` at the version searched, `allowed` of those."""
+
+    cube_id: str
+    version: int
+    texts: Sequence[str]
+    live: Mask
+    allowed: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalFound:
+    """`scores` are the best rows, `of` scores any. `stored` when the index on storage had to answer."""
+
+    query: LexicalQuery
+    scores: RowScores
+    of: Callable[[Rows], RowScores]
+    stored: bool
+
+
+@dataclass(slots=True)
+class _Held:
+    """`lock` guards the postings; `building` while a thread is at them."""
+
+    postings: Postings = field(default_factory=Postings)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    building: bool = False
+    counted_bytes: int = 0
+
+
+class LexicalChannel:
+    """Of the cubes of one shard. Safe to use from many threads."""
+
+    def __init__(self, index: LexicalIndex, limits: WordLimits | None = None) -> None:
+        self._index = index
+        self._limits = limits or WordLimits()
+        self._guard = threading.Lock()
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._bytes = 0
+        self._closing = False
+
+    @property
+    def size_bytes(self) -> int:
+        """About what the postings take in memory."""
+        return self._bytes
+
+    def search(self, searched: SearchedRows, text: str, depth: int) -> LexicalFound:
+        """The `depth` best allowed rows, of those that hold a word of `text`. Raises StorageError when the index on
+        storage is needed and fails.
+        """
+        terms = list(islice(dict.fromkeys(terms_of(text)), MAX_QUERY_TERMS))
+        if self._limits.rows_at_once < 0:
+            return self._search_stored(searched, terms, depth)
+        held = self._held_of(searched.cube_id)
+        with held.lock:
+            found = self._search_in_memory(held, searched, terms, depth)
+        self._count(searched.cube_id, held)
+        return found or self._search_stored(searched, terms, depth)
+
+    def forget(self, cube_id: str) -> None:
+        """Drop a cube's words: it left memory, or it was erased."""
+        with self._guard:
+            held = self._held.pop(cube_id, None)
+            self._bytes -= held.counted_bytes if held is not None else 0
+
+    def close(self) -> None:
+        """Stop building; what was built is forgotten."""
+        with self._guard:
+            self._closing = True
+            self._held.clear()
+            self._bytes = 0
+
+    # in memory
+
+    def _search_in_memory(
+        self, held: _Held, searched: SearchedRows, terms: Sequence[str], depth: int
+    ) -> LexicalFound | None:
+        """None while the postings are not there yet. Called with the lock held."""
+        postings, rows = held.postings, len(searched.live)
+        if rows - len(postings) > self._limits.rows_at_once:
+            self._start_building(held, searched)
+            return None
+        postings.extend(searched.texts[len(postings) : rows])
+        query = lexical_query(terms, postings.statistics(terms, searched.live))
+        scores = postings.scores(query, searched.allowed)
+
+        def of(wanted: Rows) -> RowScores:
+            return RowScores(wanted, scores.find(wanted)[1])
+
+        return LexicalFound(query, scores.best(depth), of, stored=False)
+
+    def _start_building(self, held: _Held, searched: SearchedRows) -> None:
+        if held.building or self._closing:
+            return
+        held.building = True
+        name, rows = f"words of {searched.cube_id}", len(searched.live)
+        threading.Thread(target=self._build, args=(held, searched.texts, rows), name=name, daemon=True).start()
+
+    def _build(self, held: _Held, texts: Sequence[str], rows: int) -> None:
+        try:
+            while not self._closing:
+                with held.lock:
+                    done = len(held.postings)
+                    if done >= rows:
+                        return
+                    held.postings.extend(texts[done : min(done + BUILD_CHUNK_ROWS, rows)])
+        finally:
+            held.building = False
+
+    def _held_of(self, cube_id: str) -> _Held:
+        with self._guard:
+            held = self._held.get(cube_id)
+            if held is None:
+                held = _Held()
+                if not self._closing:
+                    self._held[cube_id] = held
+            else:
+                self._held.move_to_end(cube_id)
+            return held
+
+    def _count(self, cube_id: str, held: _Held) -> None:
+        """Take note of how large a cube's postings became, and let the coldest go when all are too large."""
+        with self._guard:
+            if self._held.get(cube_id) is not held:
+                return
+            size = held.postings.size_bytes
+            self._bytes += size - held.counted_bytes
+            held.counted_bytes = size
+            while self._bytes > self._limits.bytes and len(self._held) > 1:
+                _, dropped = self._held.popitem(last=False)
+                self._bytes -= dropped.counted_bytes
+
+    # on storage
+
+    def _search_stored(self, searched: SearchedRows, terms: Sequence[str], depth: int) -> LexicalFound:
+        query = lexical_query(terms, self._index.statistics(searched.cube_id, terms, searched.version))
+
+        def of(wanted: Rows) -> RowScores:
+            values = (query.score(terms_of(searched.texts[row])) for row in wanted.tolist())
+            return RowScores(wanted, np.fromiter(values, dtype=np.float64, count=len(wanted)))
+
+        scores = RowScores.none()
+        if query.weighted:
+            # Of the rows that the index proposes, only the allowed ones stay: ask for more when those are few.
+            share = int(searched.allowed.sum()) / max(1, int(searched.live.sum()))
+            limit = len(searched.live) if share <= 0.0 else min(int(depth / share) + 1, len(searched.live))
+            proposed = self._index.candidates(searched.cube_id, query.weighted, searched.version, limit)
+            rows = np.array(sorted(row for row in proposed if row < len(searched.live)), dtype=np.int64)
+            found = of(rows[searched.allowed[rows]])
+            telling = found.values > 0.0
+            scores = RowScores(found.rows[telling], found.values[telling]).best(depth)
+        return LexicalFound(query, scores, of, stored=True)
