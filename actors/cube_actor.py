@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from actors.embedder_actor import RemoteEmbedder
-from actors.errors import Fenced
+from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
@@ -63,8 +63,8 @@ class CubeActor:
     def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         return self._call(lambda: self._host.history(caller, cube_id, memory_id))
 
-    def search(self, caller: Caller, cube_id: str, request: SearchCube) -> CubeHits:
-        return self._call(lambda: self._host.search(caller, cube_id, request))
+    def search_many(self, cube_id: str, asked: Sequence[tuple[Caller, SearchCube]]) -> list[CubeHits | MemosError]:
+        return self._call(lambda: self._host.search_many(cube_id, asked))
 
     def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
         return self._call(lambda: self._host.verify(caller, cube_id))

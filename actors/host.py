@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -152,6 +152,18 @@ class CubeHost:
 
     def search(self, caller: Caller, cube_id: str, request: SearchCube) -> CubeHits:
         return self._enter(caller, Action.SEARCH, cube_id).search(cube_id, request)
+
+    def search_many(self, cube_id: str, asked: Sequence[tuple[Caller, SearchCube]]) -> list[CubeHits | MemosError]:
+        """Several searches of one cube, each answered with its hits or with what it raised. Raises Fenced."""
+        answers: list[CubeHits | MemosError] = []
+        for caller, request in asked:
+            try:
+                answers.append(self.search(caller, cube_id, request))
+            except Fenced:
+                raise
+            except MemosError as error:
+                answers.append(error)
+        return answers
 
     def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
         shard = self._enter(caller, Action.VERIFY, cube_id)

@@ -23,6 +23,7 @@ from actors.memory.requests import (
     CubeHits,
     CubeSummary,
     CubeView,
+    Hit,
     IssuedKey,
     JobView,
     KeyView,
@@ -39,6 +40,7 @@ from actors.memory.requests import (
 )
 from actors.memory.system import Identity
 from cluster.calling import RetryRule, repeated
+from cluster.coalescing import Answer, Asked, CoalescedSearches
 from cluster.directory import EMBEDDER, SYSTEM, Directory, host_name
 from cluster.identities import Identities
 from cluster.jobs import JobRunner
@@ -64,6 +66,7 @@ class Gateway:
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
         self._identities = Identities(parts.clock)
+        self._searches = CoalescedSearches(self._search_many)
 
     # keys and principals
 
@@ -189,11 +192,10 @@ class Gateway:
         error of one cube is the whole search's.
         """
         asked = list(dict.fromkeys(cube_ids))
-        answers = await asyncio.gather(
-            *(self._parts.directory.call(self._owner(c), "search", caller, c, request) for c in asked),
-            return_exceptions=True,
-        )
-        hits, degraded = [], []
+        searches = (self._searches.search(cube_id, caller, request) for cube_id in asked)
+        answers = await asyncio.gather(*searches, return_exceptions=True)
+        hits: list[Hit] = []
+        degraded: list[Shortfall] = []
         for cube_id, answer in zip(asked, answers, strict=True):
             if isinstance(answer, Unavailable):
                 degraded.append(Shortfall(f"cube:{cube_id}", answer.detail))
@@ -204,6 +206,10 @@ class Gateway:
                 degraded += answer.degraded
         hits.sort(key=lambda hit: -hit.score)
         return CubeHits(tuple(hits[: request.top_k]), tuple(dict.fromkeys(degraded)))
+
+    async def _search_many(self, cube_id: str, asked: Sequence[Asked]) -> Sequence[Answer]:
+        answers: Sequence[Answer] = await self._once(cube_id, "search_many", cube_id, asked)
+        return answers
 
     # jobs
 

@@ -13,6 +13,7 @@ from starlette.routing import Match
 from actors.errors import MemosError
 from actors.memory.ports import Clock
 from serve import problems
+from serve.admission import Admission, AdmissionLimits
 from serve.backend import Backend
 from serve.chat import ChatDefaults, ChatService
 from serve.chat_port import ChatBackend
@@ -40,6 +41,7 @@ class ApiSettings:
     version: str = "0.1.0"
     request_id_header: str = "X-Request-Id"
     chat: ChatDefaults = field(default_factory=ChatDefaults)
+    admission: AdmissionLimits = field(default_factory=AdmissionLimits)
 
 
 def build_api(
@@ -62,7 +64,8 @@ def build_api(
     api.add_exception_handler(MemosError, _on_error)
     api.add_exception_handler(RequestValidationError, _on_invalid)
     api.add_exception_handler(HTTPException, _on_http)
-    # The last one added is the outermost.
+    # The last one added is the outermost. A place inside is taken once the whole request is here.
+    api.add_middleware(Admission, limits=settings.admission, metrics=metrics)
     api.add_middleware(JsonBodies)
     api.add_middleware(Keys, access=backend)
     api.add_middleware(Boundary)

@@ -28,6 +28,7 @@ _SAID = {
     401: "A valid API key is needed",
     403: "The role does not allow this",
     404: "Not found, or no role on it",
+    408: "The body did not arrive in time",
     409: "It conflicts with the current state",
     412: "If-Match names another version than the current one",
     413: "Over a limit",
@@ -54,7 +55,7 @@ async def known_query(request: Request) -> None:
 
 
 READ_ERRORS = problem_responses(401, 404, 422, 429, 503)
-WRITE_ERRORS = problem_responses(400, 401, 403, 404, 413, 422, 429, 503)
+WRITE_ERRORS = problem_responses(400, 401, 403, 404, 408, 413, 422, 429, 503)
 
 
 @dataclass(frozen=True, slots=True)
