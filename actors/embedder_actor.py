@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actors.errors import Unavailable
-from actors.memory.ports import Embedder, JsonObject, Vectors
+from actors.memory.ports import JsonObject, Vectors
 from actors.remote_actor import ActorAddress, RemoteCalls
 
 if TYPE_CHECKING:
@@ -20,12 +20,13 @@ EMBED_TIMEOUT_S = 300.0
 
 
 class EmbedderActor:
-    """One model for the texts that come in. Its threads are its own; calls queue in Ray."""
+    """One model for the texts that come in, its threads its own. Calls that come together are embedded together."""
 
     def __init__(self, spec: EmbedderSpec) -> None:
         from actors.models.embedder import TransformersEmbedder  # hosts import this module without torch
+        from actors.models.shared_batches import SharedBatches
 
-        self._embedder: Embedder = TransformersEmbedder(spec)
+        self._embedder = SharedBatches(TransformersEmbedder(spec))
 
     def describe(self) -> tuple[str, int]:
         """(model id, dimension)"""
@@ -35,7 +36,11 @@ class EmbedderActor:
         return self._embedder.embed(texts)
 
     def status(self) -> JsonObject:
-        return {"model": self._embedder.model_id, "dimension": self._embedder.dimension}
+        return {
+            "model": self._embedder.model_id,
+            "dimension": self._embedder.dimension,
+            "waiting": self._embedder.waiting,
+        }
 
     def ready(self) -> list[str]:
         return []

@@ -27,9 +27,9 @@ class ProjectorPace:
     Pauses after failures double from `first_pause_s` to `longest_pause_s`.
     """
 
-    embed_batch: int = 32
+    embed_batch: int = 128
     lexical_batch: int = 2000
-    flush_rows: int = 256
+    flush_rows: int = 512
     idle_s: float = 0.2
     first_pause_s: float = 0.1
     longest_pause_s: float = 10.0

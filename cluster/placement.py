@@ -44,6 +44,8 @@ FIRST_PRINCIPAL = "governor"
 READY_WITHIN_S = 150.0
 CLOSE_WITHIN_S = 60.0
 SYSTEM_CONCURRENCY = 64
+EMBEDDER_CONCURRENCY = 32
+"""Shards that may ask at once: what they ask together is embedded together."""
 
 log = logging.getLogger("memos.placement")
 
@@ -104,7 +106,7 @@ def _create_actors(plan: Plan) -> list[str]:
     _create(SystemActor, SYSTEM, SYSTEM_CONCURRENCY, _system_spec(plan, state, chain_key), claim)
     embedder = settings.models.embedder
     spec = EmbedderSpec(path=str(embedder_path(settings)), threads=embedder.threads)
-    _create(EmbedderActor, EMBEDDER, 4, spec)
+    _create(EmbedderActor, EMBEDDER, EMBEDDER_CONCURRENCY, spec)
     topology = Topology(settings.cluster.shards, settings.cluster.hosts)
     addresses = ActorAddress(NAMESPACE, EMBEDDER), ActorAddress(NAMESPACE, SYSTEM)
     for number in range(topology.hosts):
