@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -14,11 +13,11 @@ from typing import Any
 
 import httpx
 import orjson
-import psutil
 
 from actors.errors import Unavailable
 from jobs.bench.http_load import Answer, Client, Target
 from jobs.bench.loads import Load, Request, each_once
+from jobs.bench.processes import serving
 
 FILL_BATCH = 128
 FILL_CLIENTS = 8
@@ -49,6 +48,10 @@ class Served:
     def archive(self, cube: str) -> Request:
         path = f"/v1/cubes/{cube}?reason=benchmark+over"
         return Request(self.target.request("DELETE", path), 1, "archive")
+
+    def read(self, cube: str) -> Request:
+        """The first memory of a cube."""
+        return Request(self.target.request("GET", f"/v1/cubes/{cube}/memories?limit=1"), 1, "read")
 
     @contextmanager
     def cubes(self, name: str, count: int) -> Iterator[list[str]]:
@@ -85,29 +88,13 @@ class Served:
                     if time.monotonic() > deadline:
                         raise Unavailable(f"the indexes of {cube} do not catch up")
 
-    def processes(self) -> dict[str, float]:
-        """Resident MiB of each process that serves, by name and pid; those of jobs are left out."""
-        status: dict[str, Any] = self.control.get("/v1/status").raise_for_status().json()
-        hosts = [part["pid"] for part in status["parts"].values() if "shards" in part and "pid" in part]
-        own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-        found: dict[str, float] = {}
-        for raylet in {psutil.Process(pid).ppid() for pid in hosts}:
-            for process in psutil.Process(raylet).children(recursive=True):
-                try:
-                    told = _told_name(process)
-                    if told and not own.intersection((process.pid, process.ppid())):
-                        found[f"{told}:{process.pid}"] = round(process.memory_info().rss / 2**20, 1)
-                except psutil.NoSuchProcess:
-                    continue
-        return dict(sorted(found.items()))
+    def processes(self) -> dict[int, str]:
+        """Pid and name of every process that serves. Raises Unavailable when they are on another machine."""
+        return serving(self.status())
 
-
-def _told_name(process: psutil.Process) -> str:
-    """Ray's workers by the actor they run; workers that wait for one and jobs have no name here."""
-    title = (process.cmdline() or [process.name()])[0]
-    if title.startswith("ray::"):
-        return "" if title.startswith(("ray::IDLE", "ray::JobSupervisor", "ray::_")) else title[5:].split(".")[0]
-    return "haproxy" if "haproxy" in title else ""
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.control.get("/v1/status").raise_for_status().json()
+        return found
 
 
 def _whole(answer: Answer) -> bool:
