@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from itertools import islice
 
@@ -11,6 +12,7 @@ import pytest
 from actors.errors import InvalidRequest
 from jobs.bench.http_load import Answer, AnswerReader, Broken, Target
 from jobs.bench.loads import Load, Request, closed_loop, due_times, each_once, paced
+from jobs.bench.processes import resident_mib, slope_per_minute
 from jobs.bench.turns import questions, turns
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -155,3 +157,15 @@ def test_turns_follow_from_their_seed_and_vary() -> None:
     assert len(set(some)) > 480
     assert len(set(islice(questions("a"), 3000))) == 3000
     assert set(islice(questions("a"), 100)).isdisjoint(islice(questions("b"), 100))
+
+
+def test_memory_that_grows_evenly_has_its_slope_and_flat_memory_none() -> None:
+    assert slope_per_minute([(10.0, 100.0), (20.0, 101.0), (30.0, 102.0)]) == 6.0
+    assert slope_per_minute([(10.0, 100.0), (20.0, 100.0), (30.0, 100.0)]) == 0.0
+    assert slope_per_minute([(10.0, 100.0)]) is None
+
+
+def test_processes_that_ended_are_left_out_of_the_memory() -> None:
+    seen = resident_mib({os.getpid(): "this", 2**22 + 1: "ended"})
+    assert set(seen) == {f"this:{os.getpid()}", "total"}
+    assert seen["total"] > 1
