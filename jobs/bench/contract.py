@@ -13,7 +13,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import httpx
@@ -50,8 +50,9 @@ class Arguments(BaseModel):
     picture: Literal["", "svg"] = ""
 
     def settings(self) -> Json:
-        """What the report says of the arguments: all but where the system is and its key."""
-        return self.model_dump(mode="json", exclude={"url", "key", "picture"})
+        """What the report says of the arguments: not where the system is, nor its key, and of a file its name alone."""
+        told = self.model_dump(mode="json", exclude={"url", "key", "picture"})
+        return {name: PurePath(v).name if isinstance(v, str) and "/" in v else v for name, v in told.items()}
 
 
 class ServerArguments(Arguments):

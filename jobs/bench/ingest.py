@@ -40,8 +40,8 @@ def measure(args: IngestArguments, progress: Progress) -> Json:
     """Memories a second at every size, with the ratio to the bare embedder's texts a second."""
     texts = turns(args.seed, args.path)
     limit = default_limit()
-    limit.measure(texts, args.limit_seconds)
     with served(args.url, args.key) as system:
+        limit.measure(texts, args.limit_seconds)
         sizes = []
         for done, size in enumerate(args.sizes):
             sizes.append(_at(system, args, size, texts))

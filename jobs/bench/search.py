@@ -41,9 +41,10 @@ class SearchArguments(ServerArguments):
 def measure(args: SearchArguments, progress: Progress) -> Json:
     """Latency of one client against the limit, then searches a second of many, fresh and cached."""
     texts = list(islice(turns(args.seed, args.path), args.memories))
-    bare = BareSearch(texts, args.threads)
     asked = questions(time.time_ns())
     with served(args.url, args.key) as system, system.cubes("search", 1) as (cube,):
+        bare = BareSearch(texts, args.threads)
+        progress(0.2)
         filled_s = system.fill([cube], args.memories, iter(texts))
         progress(0.4)
 

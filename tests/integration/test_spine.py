@@ -94,7 +94,7 @@ def test_a_hidden_cube_answers_as_one_that_is_not_there(system: System) -> None:
 
 
 def test_killed_hosts_lose_and_double_nothing(system: System) -> None:
-    verdict = kills.run({"url": system.url, "key": system.key, "rounds": 2, "seed": 7})
+    verdict = kills.run({"url": system.url, "key": system.key, "rounds": 2, "seed": 7})["result"]
     assert verdict["acknowledged_batches"] > 0
     assert (verdict["lost"], verdict["doubled"], verdict["torn"], verdict["broken_chains"]) == (0, 0, 0, [])
 
@@ -123,7 +123,7 @@ def test_a_job_runs_and_reports(system: System, tmp_path: Path) -> None:
     data.write_text(json.dumps([{"sample_id": "tiny", "conversation": conversation, "qa": qa}]))
     report = tmp_path / "report.json"
     system.memos("bench", "locomo", str(data), "--json", str(report))
-    assert json.loads(report.read_text())["all"]["recall"]["1"] == 1.0
+    assert json.loads(report.read_text())["result"]["all"]["recall"]["1"] == 1.0
 
 
 def test_everything_is_as_it_was_after_down_and_up_and_no_process_stays(system: System) -> None:

@@ -15,6 +15,7 @@ from jobs.bench.report import Curve, Json, Point
 
 class Sizes(Arguments):
     sizes: Counts = (1, 10)
+    path: str = ""
 
 
 def measure(args: Sizes, progress: Progress) -> Json:
@@ -25,10 +26,12 @@ def measure(args: Sizes, progress: Progress) -> Json:
 BENCHMARK = Benchmark("made_up", None, Sizes, measure)
 
 
-def test_a_report_names_machine_commit_packages_and_settings_but_no_key() -> None:
-    made = BENCHMARK.run({"url": "http://127.0.0.1:1", "key": "memos_secret", "sizes": [3]})
+def test_a_report_names_machine_commit_packages_and_settings_but_no_key_and_no_path() -> None:
+    made = BENCHMARK.run(
+        {"url": "http://127.0.0.1:1", "key": "memos_secret", "sizes": [3], "path": "/home/me/data.json"}
+    )
     assert set(made) == {"benchmark", "date", "commit", "machine", "versions", "settings", "result"}
-    assert made["settings"] == {"sizes": [3]}
+    assert made["settings"] == {"sizes": [3], "path": "data.json"}
     assert made["machine"]["cores"] >= 1
     assert "torch" in made["versions"]
     assert "secret" not in json.dumps(made)
@@ -36,11 +39,11 @@ def test_a_report_names_machine_commit_packages_and_settings_but_no_key() -> Non
 
 @pytest.mark.parametrize("said", ["1,8,32", [1, 8, 32], "1, 8, 32"])
 def test_several_numbers_come_as_a_list_or_joined_by_commas(said: object) -> None:
-    assert BENCHMARK.run({"sizes": said})["settings"] == {"sizes": [1, 8, 32]}
+    assert BENCHMARK.run({"sizes": said})["settings"]["sizes"] == [1, 8, 32]
 
 
 def test_a_single_number_stands_for_a_list_of_one() -> None:
-    assert BENCHMARK.run({"sizes": 5})["settings"] == {"sizes": [5]}
+    assert BENCHMARK.run({"sizes": 5})["settings"]["sizes"] == [5]
 
 
 @pytest.mark.parametrize(
