@@ -139,6 +139,8 @@ def bench(
         if drawn is None:
             raise Failure(f"the benchmark {name} has nothing to draw; its report is above")
         picture.write_text(drawn, encoding="utf-8")
+    if report.get("result", {}).get("passed") is False:
+        raise Failure(f"the benchmark {name} did not pass; its report is above")
 
 
 def _followed(memos: MemosClient, submitted: Job) -> Job:

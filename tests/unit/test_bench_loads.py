@@ -13,6 +13,7 @@ from actors.errors import InvalidRequest
 from jobs.bench.http_load import Answer, AnswerReader, Broken, Target
 from jobs.bench.loads import Load, Request, closed_loop, due_times, each_once, paced
 from jobs.bench.processes import resident_mib, slope_per_minute
+from jobs.bench.slow_clients import SlowClients
 from jobs.bench.turns import questions, turns
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -169,3 +170,25 @@ def test_processes_that_ended_are_left_out_of_the_memory() -> None:
     seen = resident_mib({os.getpid(): "this", 2**22 + 1: "ended"})
     assert set(seen) == {f"this:{os.getpid()}", "total"}
     assert seen["total"] > 1
+
+
+def test_slow_clients_end_with_the_load_and_tell_what_became_of_them() -> None:
+    add = Target("127.0.0.1", 1, "k").request("POST", "/", {"text": "some"})
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+        writer.write(OK)
+        writer.close()
+
+    async def main() -> SlowClients:
+        async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+            clients = SlowClients(Target("127.0.0.1", server.sockets[0].getsockname()[1], "k"))
+            async with asyncio.timeout(60), clients.running(2, add, add):
+                while not (clients.outcomes["sends slowly: 200"] and clients.outcomes["reads slowly: 200"]):
+                    await asyncio.sleep(0.01)
+            return clients
+
+    outcomes = asyncio.run(main()).outcomes
+    assert outcomes["sends slowly: still going"] <= 1
+    assert not any("cut off" in outcome for outcome in outcomes)
