@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 from pydantic import Field
@@ -40,78 +41,78 @@ class NeighboursArguments(ServerArguments):
     seed: int = 0
 
 
+@dataclass(slots=True)
+class _Requests:
+    """What is asked of the small cubes, and of the huge one."""
+
+    system: Served
+    small: Sequence[str]
+    huge: str
+    batch: int
+    texts: Iterator[str]
+    asked: Iterator[str] = field(default_factory=lambda: questions(time.time_ns()))
+    sent: int = 0
+
+    def search(self) -> Request:
+        self.sent += 1
+        return self.system.search(self.small[self.sent % len(self.small)], next(self.asked))
+
+    def add(self) -> Request:
+        return self.system.add(self.huge, list(islice(self.texts, self.batch)))
+
+    def much(self) -> Request:
+        return self.system.search(self.huge, next(self.asked), TOP_K)
+
+    def busy(self) -> Request:
+        self.sent += 1
+        return self.add() if self.sent % 2 else self.much()
+
+
 def measure(args: NeighboursArguments, progress: Progress) -> Json:
     texts = turns(args.seed)
-    asked = questions(time.time_ns())
     with served(args.url, args.key) as system, system.cubes("beside", args.cubes + 1) as (huge, *small):
+        requests = _Requests(system, small, huge, args.batch, texts)
         system.fill(small, args.memories, texts)
         system.fill([huge], args.huge, texts)
         progress(0.5)
-        sent = 0
-
-        def search() -> Request:
-            nonlocal sent
-            sent += 1
-            return system.search(small[sent % len(small)], next(asked))
-
-        def busy() -> Request:
-            nonlocal sent
-            sent += 1
-            add = sent % 2 == 0
-            return system.add(huge, list(islice(texts, args.batch))) if add else system.search(huge, next(asked), TOP_K)
-
-        asyncio.run(_others(system, search, args))  # warms up
-        alone = asyncio.run(_others(system, search, args))
-        slow, outcomes = asyncio.run(
-            _beside_slow(system, search, busy(), system.search(huge, next(asked), TOP_K), args)
-        )
+        asyncio.run(_others(requests, args))  # warms up
+        alone = asyncio.run(_others(requests, args))
+        slow, outcomes = asyncio.run(_beside_slow(requests, args))
         progress(0.75)
-        again = asyncio.run(_others(system, search, args))
-        beside, theirs = asyncio.run(_beside_huge(system, search, busy, args))
+        again = asyncio.run(_others(requests, args))
+        beside, theirs = asyncio.run(_beside_huge(requests, args))
     return {
-        "slow_clients": {
-            "alone": _told(alone),
-            "beside": _told(slow),
-            "p95_ratio": _p95(slow, alone),
-            "they": outcomes,
-        },
-        "huge_cube": {
-            "alone": _told(again),
-            "beside": _told(beside),
-            "p95_ratio": _p95(beside, again),
-            "they": theirs.as_json(),
-        },
+        "slow_clients": {**_compared(alone, slow), "they": outcomes},
+        "huge_cube": {**_compared(again, beside), "they": theirs.as_json()},
     }
 
 
-async def _others(system: Served, search: Callable[[], Request], args: NeighboursArguments) -> Load:
-    return await paced(system.target, search, args.per_s, CONNECTIONS, args.seconds)
+async def _others(requests: _Requests, args: NeighboursArguments) -> Load:
+    return await paced(requests.system.target, requests.search, args.per_s, CONNECTIONS, args.seconds)
 
 
-async def _beside_slow(
-    system: Served, search: Callable[[], Request], add: Request, found: Request, args: NeighboursArguments
-) -> tuple[Load, dict[str, int]]:
-    clients = SlowClients(system.target)
-    async with clients.running(args.slow, add.data, found.data):
-        load = await _others(system, search, args)
+async def _beside_slow(requests: _Requests, args: NeighboursArguments) -> tuple[Load, dict[str, int]]:
+    clients = SlowClients(requests.system.target)
+    async with clients.running(args.slow, requests.add().data, requests.much().data):
+        load = await _others(requests, args)
     return load, dict(sorted(clients.outcomes.items()))
 
 
-async def _beside_huge(
-    system: Served, search: Callable[[], Request], busy: Callable[[], Request], args: NeighboursArguments
-) -> tuple[Load, Load]:
+async def _beside_huge(requests: _Requests, args: NeighboursArguments) -> tuple[Load, Load]:
+    target = requests.system.target
     load, theirs = await asyncio.gather(
-        _others(system, search, args), closed_loop(system.target, busy, args.busy, args.seconds)
+        _others(requests, args), closed_loop(target, requests.busy, args.busy, args.seconds)
     )
     return load, theirs
 
 
+def _compared(alone: Load, beside: Load) -> Json:
+    slower = percentiles(beside.took_s())["p95_ms"], percentiles(alone.took_s())["p95_ms"]
+    return {"alone": _told(alone), "beside": _told(beside), "p95_ratio": ratio(*slower)}
+
+
 def _told(load: Load) -> Json:
     return {**load.as_json(), "statuses": load.statuses}
-
-
-def _p95(beside: Load, alone: Load) -> float | None:
-    return ratio(percentiles(beside.took_s())["p95_ms"], percentiles(alone.took_s())["p95_ms"])
 
 
 BENCHMARK = Benchmark("neighbours", __doc__, NeighboursArguments, measure)

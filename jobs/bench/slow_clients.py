@@ -43,7 +43,7 @@ class SlowClients:
     async def _again(self, kind: str, request: bytes) -> None:
         while True:
             try:
-                status = await self._once(kind, request)
+                status = await self.once(kind, request)
                 self.outcomes[f"{kind} slowly: {status}"] += 1
             except asyncio.CancelledError:
                 self.outcomes[f"{kind} slowly: still going"] += 1
@@ -52,8 +52,8 @@ class SlowClients:
                 self.outcomes[f"{kind} slowly: cut off"] += 1
                 await asyncio.sleep(STEP_S)
 
-    async def _once(self, kind: str, request: bytes) -> str:
-        """The status of the answer."""
+    async def once(self, kind: str, request: bytes) -> str:
+        """The status that a client gets who "sends" or "reads" slowly. Raises OSError when it is cut off."""
         plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         plain.setblocking(False)

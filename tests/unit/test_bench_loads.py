@@ -172,7 +172,7 @@ def test_processes_that_ended_are_left_out_of_the_memory() -> None:
     assert seen["total"] > 1
 
 
-def test_slow_clients_end_with_the_load_and_tell_what_became_of_them() -> None:
+def test_a_slow_client_sends_and_reads_all_of_it_in_the_end() -> None:
     add = Target("127.0.0.1", 1, "k").request("POST", "/", {"text": "some"})
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -181,14 +181,31 @@ def test_slow_clients_end_with_the_load_and_tell_what_became_of_them() -> None:
         writer.write(OK)
         writer.close()
 
-    async def main() -> SlowClients:
+    async def main() -> list[str]:
         async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
             clients = SlowClients(Target("127.0.0.1", server.sockets[0].getsockname()[1], "k"))
-            async with asyncio.timeout(60), clients.running(2, add, add):
-                while not (clients.outcomes["sends slowly: 200"] and clients.outcomes["reads slowly: 200"]):
-                    await asyncio.sleep(0.01)
-            return clients
+            return [await clients.once("sends", add), await clients.once("reads", add)]
 
-    outcomes = asyncio.run(main()).outcomes
-    assert outcomes["sends slowly: still going"] <= 1
-    assert not any("cut off" in outcome for outcome in outcomes)
+    assert asyncio.run(main()) == ["200", "200"]
+
+
+def test_slow_clients_end_with_the_load_and_tell_what_became_of_them() -> None:
+    async def main() -> dict[str, int]:
+        both, came = asyncio.Event(), 0
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal came
+            came += 1
+            if came == 2:
+                both.set()
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+            clients = SlowClients(Target("127.0.0.1", server.sockets[0].getsockname()[1], "k"))
+            request = clients.target.request("POST", "/", {"text": "some" * 1000})
+            async with clients.running(2, request, request):
+                await both.wait()
+            return dict(clients.outcomes)
+
+    assert asyncio.run(main()) == {"reads slowly: still going": 1, "sends slowly: still going": 1}
