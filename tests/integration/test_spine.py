@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import httpx
@@ -94,7 +95,7 @@ def test_a_hidden_cube_answers_as_one_that_is_not_there(system: System) -> None:
 
 
 def test_killed_hosts_lose_and_double_nothing(system: System) -> None:
-    verdict = kills.run({"url": system.url, "key": system.key, "rounds": 2, "seed": 7})
+    verdict = kills.run({"url": system.url, "key": system.key, "rounds": 2, "seed": 7})["result"]
     assert verdict["acknowledged_batches"] > 0
     assert (verdict["lost"], verdict["doubled"], verdict["torn"], verdict["broken_chains"]) == (0, 0, 0, [])
 
@@ -123,7 +124,27 @@ def test_a_job_runs_and_reports(system: System, tmp_path: Path) -> None:
     data.write_text(json.dumps([{"sample_id": "tiny", "conversation": conversation, "qa": qa}]))
     report = tmp_path / "report.json"
     system.memos("bench", "locomo", str(data), "--json", str(report))
-    assert json.loads(report.read_text())["all"]["recall"]["1"] == 1.0
+    assert json.loads(report.read_text())["result"]["all"]["recall"]["1"] == 1.0
+
+
+TINY = {
+    "ingest": {"sizes": 4, "messages": "1,4", "clients": 2, "seconds": 0.2, "limit_seconds": 0.1},
+    "search": {"memories": 40, "clients": "1,2", "seconds": 0.2, "rounds": 1, "queries": 3},
+    "cubes": {"cubes": 6, "memories": 2, "big": 10, "opened": 2, "clients": 2},
+    "neighbours": {"huge": 20, "memories": 8, "seconds": 0.4, "slow": 4, "busy": 1, "batch": 4},
+    "overload": {"clients": 8, "memories": 8, "capacity_seconds": 0.3, "half_seconds": 0.5, "seconds": 0.5},
+}
+"""Benchmarks that need a running system, at sizes that tell nothing but that they work."""
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_benchmark_measures_the_running_system_and_clears_up(system: System, name: str) -> None:
+    module = import_module(f"jobs.bench.{name}")
+    made = module.run({"url": system.url, "key": system.key, **TINY[name]})
+    assert made["benchmark"] == name
+    assert json.loads(json.dumps(made))["result"]
+    with system.client() as memos:
+        assert [cube.id for cube in memos.cubes() if cube.id.startswith("bench-")] == []
 
 
 def test_everything_is_as_it_was_after_down_and_up_and_no_process_stays(system: System) -> None:
