@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+import ray
 
 from actors.errors import Unavailable
+from actors.footprint import footprint
 from actors.memory.ports import Embedder, JsonObject, Vectors
-from actors.remote_actor import ActorAddress, RemoteCalls
+from actors.remote_actor import HEALTH, ActorAddress, RemoteCalls, node_id
 
 if TYPE_CHECKING:
     from actors.models.embedder import EmbedderSpec
@@ -26,17 +30,38 @@ class EmbedderActor:
         from actors.models.embedder import TransformersEmbedder  # hosts import this module without torch
 
         self._embedder: Embedder = TransformersEmbedder(spec)
+        self._counting = threading.Lock()
+        self._batches = 0
 
     def describe(self) -> tuple[str, int]:
         """(model id, dimension)"""
         return self._embedder.model_id, self._embedder.dimension
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        return self._embedder.embed(texts)
+        with self._counted():
+            return self._embedder.embed(texts)
 
+    @ray.method(concurrency_group=HEALTH)
     def status(self) -> JsonObject:
-        return {"model": self._embedder.model_id, "dimension": self._embedder.dimension}
+        return {
+            "node": node_id(),
+            **footprint(),
+            "model": self._embedder.model_id,
+            "dimension": self._embedder.dimension,
+            "batches": self._batches,
+        }
 
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._counting:
+            self._batches += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._batches -= 1
+
+    @ray.method(concurrency_group=HEALTH)
     def ready(self) -> list[str]:
         return []
 

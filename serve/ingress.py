@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from actors.clock import SystemClock
+from actors.remote_actor import node_id
 from cluster.calling import RetryRule
 from cluster.directory import RayDirectory
 from cluster.gateway import Gateway, GatewayParts
@@ -36,7 +37,8 @@ class Ingress:
         self._embedder = open_query_embedder(settings)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_api(self._gateway, self._chat, self._embedder, SystemClock(), ApiSettings(request_id_header=""))
+        settings = ApiSettings(request_id_header="", node=node_id())
+        return build_api(self._gateway, self._chat, self._embedder, SystemClock(), settings)
 
 
 def open_gateway(plan: Plan) -> Gateway:

@@ -37,6 +37,11 @@ class Metrics:
             "memos_query_embed_seconds", "Embedding of a query", buckets=_SECONDS, registry=self.registry
         )
 
+    @property
+    def requests_in_flight(self) -> int:
+        """Requests being answered now."""
+        return int(self.registry.get_sample_value("memos_requests_in_flight") or 0)
+
     def exposition(self) -> bytes:
         """The metrics in Prometheus' text format."""
         return generate_latest(self.registry)
