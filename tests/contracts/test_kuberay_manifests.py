@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -219,6 +220,22 @@ def test_threads_and_hosts_fit_the_processors_of_the_workers(found: Manifests) -
     assert max(embedder["threads"], engine["threads"]) <= cpus
     assert embedder["threads"] + engine["threads"] + queries + profile["cluster"]["hosts"] <= cpus * workers.replicas
     assert profile["cluster"]["hosts"] == workers.replicas <= profile["cluster"]["shards"]
+
+
+def test_the_hosts_of_a_lost_worker_find_a_place_and_none_is_on_the_head(found: Manifests) -> None:
+    cluster = found.one("RayService")["spec"]["rayClusterConfig"]
+    [(resource, amount)] = _profile(found)["cluster"]["host_resources"].items()
+    [group] = cluster["workerGroupSpecs"]
+    # The operator puts the value on a shell's command line, so that it is quoted twice.
+    offered = json.loads(json.loads(group["rayStartParams"]["resources"]))
+    assert (found.workers.replicas - 1) * offered[resource] >= amount * _profile(found)["cluster"]["hosts"]
+    assert "resources" not in cluster["headGroupSpec"]["rayStartParams"]
+
+
+def test_the_profile_takes_credentials_from_variables_that_pods_have(found: Manifests) -> None:
+    places = _profile(found)["state"]["storage_options_from"].values()
+    assert {f"env:{variable['name']}" for variable in found.workers.containers[0]["env"]} >= set(places)
+    assert not any("key" in option for option in _profile(found)["state"]["storage_options"])
 
 
 def test_the_profile_mounts_what_the_state_folder_reads(found: Manifests) -> None:
