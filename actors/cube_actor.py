@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import ray
+
 from actors.embedder_actor import RemoteEmbedder
 from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
@@ -24,7 +26,7 @@ from actors.memory.requests import (
     SearchCube,
     VerifyReport,
 )
-from actors.remote_actor import ActorAddress, InstanceClaim, leave, opened
+from actors.remote_actor import HEALTH, ActorAddress, InstanceClaim, leave, node_id, opened
 from actors.system_actor import RemoteAccess
 
 R = TypeVar("R")
@@ -75,9 +77,11 @@ class CubeActor:
     def set_cluster_access(self, access: ClusterAccess) -> None:
         self._host.set_cluster_access(access)
 
+    @ray.method(concurrency_group=HEALTH)
     def status(self) -> JsonObject:
-        return self._host.status()
+        return {"node": node_id(), **self._host.status()}
 
+    @ray.method(concurrency_group=HEALTH)
     def ready(self) -> list[str]:
         return self._host.ready()
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import ray
 
 from actors.errors import Unavailable
+from actors.footprint import footprint
 from actors.memory.ports import JsonObject, Vectors
-from actors.remote_actor import ActorAddress, RemoteCalls
+from actors.remote_actor import HEALTH, ActorAddress, RemoteCalls, node_id
 
 if TYPE_CHECKING:
     from actors.models.embedder import EmbedderSpec
@@ -35,13 +37,17 @@ class EmbedderActor:
     def embed(self, texts: Sequence[str]) -> Vectors:
         return self._embedder.embed(texts)
 
+    @ray.method(concurrency_group=HEALTH)
     def status(self) -> JsonObject:
         return {
+            "node": node_id(),
+            **footprint(),
             "model": self._embedder.model_id,
             "dimension": self._embedder.dimension,
             "waiting": self._embedder.waiting,
         }
 
+    @ray.method(concurrency_group=HEALTH)
     def ready(self) -> list[str]:
         return []
 

@@ -7,7 +7,6 @@ gets CubeNotFound before anything of the cube is touched.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 from actors.access import AccessTable
 from actors.clock import SystemClock
 from actors.errors import CubeNotFound, Fenced, MemosError
+from actors.footprint import footprint
 from actors.listing import page_of
 from actors.memory import commands
 from actors.memory.commands import CubeDraft
@@ -184,7 +184,7 @@ class CubeHost:
     def status(self) -> JsonObject:
         return {
             "host": self._spec.name,
-            "pid": os.getpid(),
+            **footprint(),
             "shards": {str(number): shard.status() for number, shard in self._shards.items()},
         }
 

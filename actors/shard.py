@@ -206,6 +206,7 @@ class Shard:
     def status(self) -> JsonObject:
         """Where the shard stands: journal, what follows it, what waits."""
         return {
+            "failure": None if self.failure is None else str(self.failure),
             "epoch": self._parts.journal.epoch,
             "position": self._parts.journal.position,
             "snapshot_position": self._parts.snapshots.position,

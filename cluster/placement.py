@@ -29,7 +29,7 @@ from actors.errors import MemosError, Unavailable
 from actors.host import HostSpec
 from actors.memory.credentials import digest_secret, key_id_of
 from actors.models.embedder import EmbedderSpec
-from actors.remote_actor import ActorAddress, InstanceClaim
+from actors.remote_actor import HEALTH, ActorAddress, InstanceClaim
 from actors.shard import ShardLimits
 from actors.system import FirstGovernor
 from actors.system_actor import SystemActor
@@ -46,6 +46,7 @@ CLOSE_WITHIN_S = 60.0
 SYSTEM_CONCURRENCY = 64
 EMBEDDER_CONCURRENCY = 32
 """Shards that may ask at once: what they ask together is embedded together."""
+HEALTH_CONCURRENCY = 2
 
 log = logging.getLogger("memos.placement")
 
@@ -117,7 +118,8 @@ def _create_actors(plan: Plan) -> list[str]:
 
 def _create(actor: type[Any], name: str, concurrency: int, *args: Any) -> None:
     """A named, detached actor that Ray restarts whenever its process ends. Its CPUs are not Ray's to count."""
-    ray.remote(actor).options(
+    answering: Any = ray.remote(concurrency_groups={HEALTH: HEALTH_CONCURRENCY})  # type: ignore[call-overload]  # theirs
+    answering(actor).options(
         name=name,
         namespace=NAMESPACE,
         lifetime="detached",

@@ -23,6 +23,7 @@ from serve.middleware import Boundary, JsonBodies, Keys, Observed, RequestIds
 from serve.retrieval import QueryEmbedder, Retrieval
 from serve.routes import chat, cubes, jobs, keys, memories, searches, system
 from serve.routes.parts import Services, bearer, known_query
+from serve.status import SystemStatus
 
 DESCRIPTION = """A memory operating system for LLM applications and agents.
 
@@ -35,11 +36,12 @@ exist.
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """What the interface can be told. `version` is shown in the contract; `request_id_header` answers the
-    request's id, empty where the server in front does so.
+    request's id, empty where the server in front does so. `node` is the node of the cluster that this runs on.
     """
 
     version: str = "0.1.0"
     request_id_header: str = "X-Request-Id"
+    node: str = ""
     chat: ChatDefaults = field(default_factory=ChatDefaults)
     admission: AdmissionLimits = field(default_factory=AdmissionLimits)
 
@@ -59,7 +61,8 @@ def build_api(
         strict_content_type=False,
         redoc_url=None,
     )
-    api.state.services = Services(backend, retrieval, service, metrics)
+    status = SystemStatus(backend, service, embedder, metrics, settings.node)
+    api.state.services = Services(backend, retrieval, service, metrics, status)
     _add_routes(api)
     api.add_exception_handler(MemosError, _on_error)
     api.add_exception_handler(RequestValidationError, _on_invalid)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from actors.clock import SystemClock
+from actors.remote_actor import node_id
 from cluster.calling import RetryRule
 from cluster.directory import RayDirectory
 from cluster.gateway import Gateway, GatewayParts
@@ -39,7 +40,7 @@ class Ingress:
         self._admission = admission_of(settings)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        api = ApiSettings(request_id_header="", admission=self._admission)
+        api = ApiSettings(request_id_header="", admission=self._admission, node=node_id())
         return build_api(self._gateway, self._chat, self._embedder, SystemClock(), api)
 
 

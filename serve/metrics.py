@@ -68,6 +68,11 @@ class Metrics:
             self.admission.labels(kind, "waiting").set_function(partial(getattr, gate, "waiting"))
             self.admission.labels(kind, "turned_away").set_function(partial(getattr, gate, "turned_away"))
 
+    @property
+    def requests_in_flight(self) -> int:
+        """Requests being answered now."""
+        return int(self.registry.get_sample_value("memos_requests_in_flight") or 0)
+
     def exposition(self) -> bytes:
         """The metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -47,6 +47,11 @@ class QueryEmbedder(Protocol):
     @property
     def model_id(self) -> str: ...
 
+    @property
+    def waiting(self) -> int:
+        """Queries that wait to be embedded, or are being."""
+        ...
+
     async def embed_query(self, text: str) -> npt.NDArray[np.float32]:
         """Shape (dimension,), unit length. Raises an error of our tree when the model does not answer."""
         ...

@@ -64,7 +64,7 @@ def _write(client: httpx.Client, cube: str, ledger: Ledger, stop: threading.Even
 
 def _host_pids(client: httpx.Client) -> list[int]:
     status = client.get("/v1/status").raise_for_status().json()
-    return [part["pid"] for part in status["parts"].values() if "shards" in part]
+    return [host["process"]["pid"] for host in status["hosts"]]
 
 
 def _answers_again(client: httpx.Client, cubes: list[str], started: float) -> float:

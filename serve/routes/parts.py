@@ -22,6 +22,7 @@ from serve.contract.problem import ProblemOut
 from serve.contract.times import parse_moment
 from serve.metrics import Metrics
 from serve.retrieval import Retrieval
+from serve.status import SystemStatus
 
 _SAID = {
     400: "The body cannot be read: not JSON, not UTF-8, nested too deep",
@@ -66,6 +67,7 @@ class Services:
     retrieval: Retrieval
     chat: ChatService
     metrics: Metrics
+    status: SystemStatus
 
 
 class JsonAnswer(Response):

@@ -22,6 +22,7 @@ import pytest
 from cluster.bootstrap import running
 from jobs.bench import kills
 from serve.client import MemosClient
+from serve.contract.status import StatusOut
 from tests.integration.test_bootstrap import free_port, marked
 
 pytestmark = pytest.mark.timeout(900)
@@ -68,6 +69,18 @@ def system() -> Iterator[System]:
             yield system
         finally:
             system.memos("down")
+
+
+def test_the_status_tells_of_every_part_on_the_node_that_it_runs_on(system: System) -> None:
+    shown = json.loads(system.memos("status", "--json"))
+    assert shown.pop("instance")["phase"] == "ready"
+    found = StatusOut.model_validate(shown)
+    assert found.unanswered == []
+    [node] = found.nodes
+    parts = [*found.hosts, found.system, found.embedder, found.ingress, found.chat]
+    assert {part.node for part in parts if part} == {node.id}
+    assert all(part and psutil.pid_exists(part.process.pid) for part in parts)
+    assert sorted(shard.shard for host in found.hosts for shard in host.shards) == list(range(found.shards))
 
 
 def test_the_openai_sdk_chats_by_base_url_and_key_alone(system: System) -> None:
