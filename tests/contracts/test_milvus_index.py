@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from actors.errors import ConfigError, Corrupted, StorageUnavailable
+from actors.errors import ConfigError, Corrupted, NewerFormat, StorageUnavailable
 from actors.memory.ports import Mask, VectorIndex
 from actors.stores.vectors.milvus_index import MilvusVectorIndex
 from actors.stores.vectors.milvus_statements import RECORD, SearchBounds, collection_name
@@ -75,14 +75,16 @@ def test_whatever_shape_a_mask_has_the_answer_is_the_references(
     assert agree(pair, np.random.default_rng(seed).random(length) < share, k)
 
 
-@pytest.mark.parametrize("farthest", [True, False], ids=["farthest", "nearest"])
+@pytest.mark.parametrize(
+    "places", [slice(60, None), slice(60), [0, *range(60, 120)]], ids=["far", "near", "far but one"]
+)
 def test_a_mask_that_goes_with_the_scores_is_answered_exactly(
-    pair: tuple[MilvusVectorIndex, PlainVectorIndex], farthest: bool
+    pair: tuple[MilvusVectorIndex, PlainVectorIndex], places: slice | list[int]
 ) -> None:
-    order = [row for row, _ in pair[1].search("c", unit_vectors(1, seed=9), everything(120), 120)]
+    order = np.array([row for row, _ in pair[1].search("c", unit_vectors(1, seed=9), everything(120), 120)])
     mask = np.zeros(120, dtype=np.bool_)
-    mask[order[60:] if farthest else order[:60]] = True
-    assert agree(pair, mask, 5)
+    mask[order[places]] = True
+    assert all(agree(pair, mask, k) for k in (1, 2, 5, 20))
 
 
 def test_no_cube_id_reaches_another_cubes_rows(server: MilvusServer, tmp_path: Path) -> None:
@@ -125,6 +127,15 @@ def test_each_model_has_vectors_of_its_own_and_a_mistaken_collection_is_refused(
     with pytest.raises(ConfigError, match=r"model .*other .*reindex"):
         mistaken.search("c", unit_vectors(1), everything(1), 1)
     mistaken.close()
+
+
+def test_a_newer_format_is_refused(server: MilvusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(server, tmp_path)
+    monkeypatch.setattr("actors.stores.vectors.milvus_index.FORMAT", 0)
+    index = opened(server, tmp_path)
+    with pytest.raises(NewerFormat, match="newer version"):
+        index.present("c")
+    index.close()
 
 
 def test_a_collection_that_was_dropped_is_told_and_the_next_opening_begins_anew(

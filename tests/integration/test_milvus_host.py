@@ -113,13 +113,19 @@ def test_a_host_opens_while_milvus_is_away_and_follows_when_it_is_back(rig: Rig)
 
 def test_what_was_committed_but_not_projected_before_an_outage_is_replayed_after_it(rig: Rig) -> None:
     rig.add(0, 10)
+    rig.host.close()
+    rig.open()
     rig.server.kill()
     rig.add(10, 20)
     rig.host.close()
     rig.open()
     rig.add(20, 30)
-    rig.server.start()
-    eventually(lambda: all_there(rig, 30))
+
+    def back() -> None:
+        rig.server.start()
+        eventually(lambda: all_there(rig, 30))
+
+    assert rig.embedded_by(back) == 20, "neither what Milvus has nor what is fed besides is embedded again"
 
 
 def test_vectors_that_milvus_lost_are_made_anew(rig: Rig) -> None:

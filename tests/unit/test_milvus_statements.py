@@ -15,7 +15,8 @@ from actors.stores.vectors import milvus_statements as say
 from actors.stores.vectors.milvus_statements import SearchBounds
 
 BOUNDS = SearchBounds(listed_rows=5, lists=3, fetched_rows=16)
-ROWS = st.sets(st.integers(0, 80), min_size=1).map(lambda rows: np.array(sorted(rows), dtype=np.int64))
+SPARSE, DENSE = st.sets(st.integers(0, 80), min_size=1), st.sets(st.integers(20, 40), min_size=7)
+ROWS = st.one_of(SPARSE, DENSE).map(lambda rows: np.array(sorted(rows), dtype=np.int64))
 
 
 def matched(expression: str) -> list[int]:
