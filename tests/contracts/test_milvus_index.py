@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,20 @@ def test_what_was_flushed_survives_a_killed_server_and_the_index_heals_by_itself
         again = opened(server, tmp_path)
         assert (again.position, again.present("c")) == (40, 40)
         again.close()
+
+
+def test_a_server_that_hangs_holds_no_call_for_longer_than_the_timeout(tmp_path: Path) -> None:
+    with milvus_server(tmp_path / "data") as server:
+        index = MilvusVectorIndex(replace(server.spec("hang"), timeout_s=0.5), "000", "model", DIMENSION)
+        index.put("c", [0], unit_vectors(1))
+        server.process.suspend()
+        for _ in range(2):  # over the open connection, and over a new one
+            with pytest.raises(StorageUnavailable, match=f"127.0.0.1:{server.port}"):
+                index.search("c", unit_vectors(1), everything(1), 1)
+        server.process.resume()
+        eventually(lambda: index.put("c", [1], unit_vectors(1)))
+        assert index.present("c") == 2
+        index.close()
 
 
 def test_a_server_killed_at_any_moment_keeps_the_position_behind_the_vectors(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class MilvusConnection:
     """Safe to use from many threads. Opens nothing before the first call.
 
     Every call has `timeout_s`. One that finds the server away raises StorageUnavailable, and so does every call in the
-    next PAUSE_S seconds, at once; then the next one connects again.
+    next PAUSE_S seconds, at once; then one connects again.
     """
 
     def __init__(self, spec: VectorStoreSpec) -> None:
@@ -84,14 +84,20 @@ class MilvusConnection:
         return StorageUnavailable(f"Milvus at {self.uri}: {reason}", uri=self.uri)
 
     def _opened(self) -> Any:
-        with self._lock:
+        # While it is away one caller tries; the others need not wait for what comes of it.
+        if not self._lock.acquire(blocking=not self._away):
+            raise self.unavailable(self._away)
+        try:
             if self._closed:
                 raise self.unavailable("this index was closed")
             if self._client is None:
                 if time.monotonic() < self._next_try_s:
                     raise self.unavailable(self._away)
                 self._client = self._connect()
+                self._away = ""
             return self._client
+        finally:
+            self._lock.release()
 
     def _connect(self) -> Any:
         spec = self._spec
