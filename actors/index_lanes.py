@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -13,7 +13,7 @@ from typing import Protocol
 from actors.memory.analysis import terms_of
 from actors.memory.ports import Embedder, LexicalDocument, LexicalIndex, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
-from actors.row_deltas import RowDelta
+from actors.row_deltas import NO_POSITION, RowDelta
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class DenseLane:
         self.batch = pace.embed_batch
         self._vectors, self._embedder, self._pace = vectors, embedder, pace
         self._unflushed = 0
-        self._position = vectors.position
+        self._position = NO_POSITION
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
         opened = [(delta.cube_id, delta.opened) for delta in deltas if delta.opened is not None]
@@ -71,7 +71,7 @@ class DenseLane:
             for cube_id, chosen in places.items():
                 self._vectors.put(cube_id, [opened[place][1].row for place in chosen], embedded[chosen])
         self._unflushed += len(opened)
-        self._position = max(self._position, position)
+        self._position = max(self._position, position, self._vectors.position)
         if self._unflushed >= self._pace.flush_rows:
             self.settle()
 
@@ -88,10 +88,10 @@ class LexicalLane:
     def __init__(self, lexical: LexicalIndex, pace: ProjectorPace) -> None:
         self.batch = pace.lexical_batch
         self._lexical = lexical
-        self._position = lexical.position
+        self._position = NO_POSITION
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
-        reached = max(self._position, position)
+        reached = max(self._position, position, self._lexical.position)
         documents = [
             LexicalDocument(delta.cube_id, row.row, terms_of(row.text), row.since, row.until)
             for delta in deltas
@@ -119,6 +119,7 @@ class Follower:
         self._fed: dict[str, int] = {}
         """Cube -> newest version in the queue; a cube without an entry has nothing waiting."""
         self._done: dict[str, int] = {}
+        self._missed: Callable[[], Sequence[RowDelta]] | None = None
         self._unsettled = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"projector-{lane.name}", daemon=True)
@@ -135,8 +136,14 @@ class Follower:
                 self._done[delta.cube_id] = delta.version - 1
             self._fed[delta.cube_id] = delta.version
 
+    def follow_later(self, missed: Callable[[], Sequence[RowDelta]], failure: str) -> None:
+        self._missed, self.failure = missed, failure
+
+    def joined(self) -> bool:
+        return self._missed is None
+
     def reached(self, cube_id: str, version: int) -> bool:
-        return cube_id not in self._fed or self._done[cube_id] >= version
+        return self.joined() and (cube_id not in self._fed or self._done[cube_id] >= version)
 
     def waiting(self) -> int:
         return len(self._queue)
@@ -178,17 +185,29 @@ class Follower:
         """The deltas to work on next, none when it is time to settle; and whether to stop instead."""
         with self._changed:
             idle_s = self._pace.idle_s if self._unsettled else None
-            self._changed.wait_for(lambda: bool(self._queue) or self._stopping, idle_s)
-            batch = list(islice(self._queue, self.lane.batch))
+            self._changed.wait_for(lambda: bool(self._queue) or self._stopping or not self.joined(), idle_s)
+            batch = list(islice(self._queue, self.lane.batch)) if self.joined() else []
             return batch, self._stopping
 
     def _work(self, batch: list[RowDelta]) -> None:
-        if batch:
+        if self._missed is not None and not self._stopping:
+            self._join(self._missed())
+        elif batch:
             self.lane.project(batch, max(delta.position for delta in batch))
             self._unsettled = True
         else:
             self.lane.settle()
             self._unsettled = False
+
+    def _join(self, missed: Sequence[RowDelta]) -> None:
+        """Put what the index missed before what was fed meanwhile."""
+        with self._changed:
+            waiting = list(self._queue)
+            self._queue.clear()
+            self._fed.clear()
+            self._done.clear()
+            self.feed([*missed, *waiting])
+            self._missed = None
 
     def _finish(self, batch: list[RowDelta]) -> None:
         self.failure = ""

@@ -8,7 +8,7 @@ other goes on. Nothing here is the truth: what a killed process had not flushed 
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from actors.index_lanes import DenseLane, Follower, Lane, LexicalLane, ProjectorPace
 from actors.memory.ports import Embedder, LexicalIndex, VectorIndex
@@ -46,6 +46,22 @@ class Projector:
                 if follower.lane.name in channels:
                     follower.feed(deltas)
             self._changed.notify_all()
+
+    def follow_later(self, channel: str, missed: Callable[[], Sequence[RowDelta]], failure: str) -> None:
+        """For a channel whose index is away, because of `failure`, before anything is fed to it: its thread asks
+        `missed` again and again, and projects what it says before what is fed meanwhile. Until then the channel
+        has reached nothing.
+        """
+        with self._changed:
+            for follower in self._followers:
+                if follower.lane.name == channel:
+                    follower.follow_later(missed, failure)
+            self._changed.notify_all()
+
+    def joined(self, channel: str) -> bool:
+        """Whether the channel's index has been in contact, so that its position is known."""
+        with self._changed:
+            return all(follower.joined() for follower in self._followers if follower.lane.name == channel)
 
     def wait(self, cube_id: str, version: int, timeout_s: float) -> bool:
         """Whether every channel can find what was fed of a cube up to `version`, within the time given.

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TypeVar
 
-from actors.errors import Corrupted, MemosError
+from actors.errors import Corrupted, MemosError, StorageUnavailable
 from actors.memory.commands import CubeDraft, create
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
@@ -131,31 +132,61 @@ class Shard:
             self._start_snapshot()
 
     def _distrust_what_is_ahead(self) -> None:
-        """Forget what follows another history than the journal's: it was put back from a copy, say. Otherwise events
-        up to the old position would count as followed.
+        """Forget snapshots of another history than the journal's: it was put back from a copy, say. Otherwise events
+        up to the old position would count as followed. Indexes are looked at in `_replay`.
         """
         parts, position = self._parts, self._parts.journal.position
         if parts.snapshots.position > position:
             log.error("the snapshots of shard %d are ahead of its journal: folding anew", self.number)
             parts.snapshots.discard()
-        for channel, index in ((DENSE, parts.vectors), (LEXICAL, parts.lexical)):
-            if index.position > position:
-                log.error("the %s index of shard %d is ahead of its journal: rebuilding it", channel, self.number)
-                index.clear()
 
     def _replay(self) -> None:
-        """Feed each index what it missed: the rows of events beyond the position that it reached."""
+        """Feed each index what it missed: the rows of events beyond the position that it reached. One that is away
+        is asked again by the thread that follows it.
+        """
         position = self._parts.journal.position
-        for channel, reached in ((DENSE, self._parts.vectors.position), (LEXICAL, self._parts.lexical.position)):
-            if reached >= position:
-                continue
-            first_missed: dict[str, int] = {}
-            for event in self._parts.journal.read(after=reached):
-                first_missed.setdefault(event.cube_id, event.version)
-            for cube_id, version in first_missed.items():
-                with self.reading(cube_id) as cube:
-                    self._projector.feed(RowDelta.since(cube.state, version), [channel])
-            self._projector.feed([RowDelta.reached(position)], [channel])
+        indexes: tuple[tuple[str, VectorIndex | LexicalIndex], ...]
+        indexes = ((DENSE, self._parts.vectors), (LEXICAL, self._parts.lexical))
+        for channel, index in indexes:
+            reached_by = partial(self._reached, channel, index, position)
+            try:
+                reached = reached_by()
+            except StorageUnavailable as error:
+                log.warning("the %s index of shard %d follows later: %s", channel, self.number, error)
+                later = partial(self._missed_once_there, reached_by, position)
+                self._projector.follow_later(channel, later, f"{type(error).__name__}: {error}")
+            else:
+                self._projector.feed(self._missed(reached, position), [channel])
+
+    def _reached(self, channel: str, index: VectorIndex | LexicalIndex, position: int) -> int:
+        """How far an index has come on the way to `position`, the journal's when it was opened; one that is ahead of
+        that follows another history and is cleared.
+        """
+        reached = index.position
+        if reached <= position:
+            return reached
+        log.error("the %s index of shard %d is ahead of its journal: rebuilding it", channel, self.number)
+        index.clear()
+        return 0
+
+    def _missed_once_there(self, reached_by: Callable[[], int], position: int) -> list[RowDelta]:
+        return self._missed(reached_by(), position)
+
+    def _missed(self, reached: int, position: int) -> list[RowDelta]:
+        """What the events beyond `reached`, up to `position`, did to rows."""
+        if reached >= position:
+            return []
+        versions: dict[str, tuple[int, int]] = {}
+        for event in self._parts.journal.read(after=reached):
+            if event.position > position:
+                break
+            first, _ = versions.get(event.cube_id, (event.version, 0))
+            versions[event.cube_id] = (first, event.version)
+        missed: list[RowDelta] = []
+        for cube_id, (first, last) in versions.items():
+            with self.reading(cube_id) as cube:
+                missed += [delta for delta in RowDelta.since(cube.state, first) if delta.version <= last]
+        return [*missed, RowDelta.reached(position)]
 
     def _on_damage(self, channel: str, damage: Corrupted) -> None:
         if self._closing:
@@ -210,13 +241,17 @@ class Shard:
             "epoch": self._parts.journal.epoch,
             "position": self._parts.journal.position,
             "snapshot_position": self._parts.snapshots.position,
-            "indexed": {"dense": self._parts.vectors.position, "lexical": self._parts.lexical.position},
+            "indexed": {DENSE: self._indexed(DENSE, self._parts.vectors), LEXICAL: self._parts.lexical.position},
             "lag": self._projector.lag(),
             "index_failures": self._projector.failures(),
             "writer": asdict(self.writer.counters),
             "incidents": list(self._cubes.incidents),
             **self._cubes.status(),
         }
+
+    def _indexed(self, channel: str, index: VectorIndex) -> int | None:
+        """The position of an index, None while it is unknown: it has been away since the shard was opened."""
+        return index.position if self._projector.joined(channel) else None
 
     def not_ready(self) -> list[str]:
         """What keeps the shard from answering in full, in words."""

@@ -12,7 +12,7 @@ from actors.clock import SystemClock
 from actors.errors import ConfigError, Corrupted
 from actors.memory.analysis import ANALYSIS_VERSION
 from actors.memory.draft import Sealer
-from actors.memory.ports import Embedder
+from actors.memory.ports import Embedder, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
 from actors.shard import Shard, ShardLimits, ShardParts
 from actors.stores.journal import DeltaJournal
@@ -20,6 +20,7 @@ from actors.stores.lexical.tantivy_index import TantivyIndex
 from actors.stores.location import StorageSpec
 from actors.stores.snapshots import ParquetSnapshots
 from actors.stores.vectors.faiss_index import FaissVectorIndex
+from actors.stores.vectors.store import VectorBackend, VectorStoreSpec
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class HostSpec:
     chain_key: bytes
     storage_options: Mapping[str, str] = field(default_factory=dict)
     limits: ShardLimits = field(default_factory=ShardLimits)
+    vectors: VectorStoreSpec = field(default_factory=VectorStoreSpec)
 
 
 def shard_name(number: int) -> str:
@@ -59,7 +61,7 @@ def open_shard(spec: HostSpec, number: int, embedder: Embedder) -> Shard:
     parts = ShardParts(
         journal=journal,
         snapshots=ParquetSnapshots(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
-        vectors=_open_vectors(indexes, embedder),
+        vectors=_open_vectors(spec.vectors, number, indexes, embedder),
         lexical=_open_lexical(indexes),
         embedder=embedder,
         clock=SystemClock(),
@@ -78,7 +80,25 @@ def _condemned(indexes: Path, channel: str) -> Path:
     return indexes / f"{channel}.damaged"
 
 
-def _open_vectors(indexes: Path, embedder: Embedder) -> FaissVectorIndex:
+def _open_vectors(store: VectorStoreSpec, number: int, indexes: Path, embedder: Embedder) -> VectorIndex:
+    if store.backend is VectorBackend.MILVUS:
+        return _open_milvus(store, number, embedder)
+    return _open_faiss(indexes, embedder)
+
+
+def _open_milvus(store: VectorStoreSpec, number: int, embedder: Embedder) -> VectorIndex:
+    """Contacts nothing yet. An index that was found damaged is made anew by the first contact, which finds it gone."""
+    try:
+        from actors.stores.vectors.milvus_index import MilvusVectorIndex
+    except ModuleNotFoundError as missing:
+        raise ConfigError(
+            f"vectors.backend is milvus, and {missing.name} is not installed: install the extra, "
+            "`pip install 'memory-os[milvus]'`, or set vectors.backend to faiss"
+        ) from missing
+    return MilvusVectorIndex(store, shard_name(number), embedder.model_id, embedder.dimension)
+
+
+def _open_faiss(indexes: Path, embedder: Embedder) -> FaissVectorIndex:
     folder, condemned = indexes / "vectors", _condemned(indexes, DENSE)
     try:
         if not condemned.exists():

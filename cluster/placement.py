@@ -39,6 +39,7 @@ from cluster.plan import Plan
 from cluster.preflight import embedder_path
 from cluster.state_folder import StateFolder
 from cluster.topology import Topology
+from cluster.vector_store import vector_store
 
 FIRST_PRINCIPAL = "governor"
 READY_WITHIN_S = 150.0
@@ -160,6 +161,7 @@ def _host_spec(plan: Plan, topology: Topology, number: int, chain_key: bytes) ->
             snapshot_events=limits.snapshot_events,
             index_wait_s=limits.index_wait_s,
         ),
+        vectors=vector_store(plan.settings.vectors, chain_key),
     )
 
 

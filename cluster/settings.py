@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from actors.errors import ConfigError
+from actors.stores.vectors.store import VectorBackend
 
 MIB = 1 << 20
 
@@ -86,6 +87,27 @@ class LimitSettings(_Section):
     system_queue: Count = 1024
 
 
+class VectorSettings(_Section):
+    """Where vectors are kept: faiss beside the shards' other indexes, or a Milvus at `uri`. `token_file` holds what it
+    asks for ("user:password" or an API key). `prefix` begins the names of the collections, "" makes one that is this
+    state's own.
+    """
+
+    backend: VectorBackend = VectorBackend.FAISS
+    uri: Annotated[str, Field(pattern=r"^$|^(https?|tcp)://[^/?#]+(/[^?#]*)?$")] = ""
+    token_file: AbsolutePath | None = None
+    prefix: Annotated[str, Field(pattern=r"^$|^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = ""
+    timeout_s: Annotated[float, Field(gt=0)] = 5.0
+
+    @model_validator(mode="after")
+    def _fits_its_backend(self) -> VectorSettings:
+        if self.backend is VectorBackend.MILVUS and not self.uri:
+            raise ValueError("backend milvus needs a uri, http://HOST:19530 say")
+        if self.backend is VectorBackend.FAISS and (self.uri or self.token_file or self.prefix):
+            raise ValueError("uri, token_file and prefix are of backend milvus; faiss needs none of them")
+        return self
+
+
 class MachineSettings(_Section):
     """`memory_floor_bytes` free memory is needed to start, `disk_floor_bytes` free disk below the state."""
 
@@ -111,6 +133,7 @@ class Settings(_Section):
     http: HttpSettings = HttpSettings()
     cluster: ClusterSettings = ClusterSettings()
     models: ModelSettings = ModelSettings()
+    vectors: VectorSettings = VectorSettings()
     limits: LimitSettings = LimitSettings()
     machine: MachineSettings = MachineSettings()
     ray: RaySettings = RaySettings()

@@ -94,12 +94,15 @@ class VectorIndex(Protocol):
     """Vectors of the rows of cubes. A projection: may lag, may be rebuilt, never holds the truth.
 
     `put` is idempotent by (cube, row). What `put` was given before a `flush` that returned survives a
-    killed process. Reading and writing from several threads is safe.
+    killed process. Reading and writing from several threads is safe. While its store is away an index raises
+    StorageUnavailable; it works again, without being opened anew, when the store is back.
     """
 
     @property
     def position(self) -> int:
-        """Journal position up to which everything is stored durably."""
+        """Journal position up to which everything is stored durably. Raises StorageUnavailable while a store over the
+        network has not been reached yet.
+        """
         ...
 
     def put(self, cube_id: str, rows: Sequence[int], vectors: Vectors) -> None: ...

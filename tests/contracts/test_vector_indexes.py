@@ -32,6 +32,10 @@ class TestFaiss(StoredVectorIndexContract):
     def open(self, folder: Path) -> VectorIndex:
         return opened(folder)
 
+    def test_many_flushes_stay_few_files(self, tmp_path: Path) -> None:
+        filled(tmp_path, flushes=100)
+        assert len(list(tmp_path.iterdir())) < 40
+
     def test_another_model_is_refused_and_the_way_out_named(self, tmp_path: Path) -> None:
         filled(tmp_path)
         with pytest.raises(ConfigError, match="reindex"):

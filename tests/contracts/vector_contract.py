@@ -16,6 +16,8 @@ from actors.memory.ports import Mask, VectorIndex, Vectors
 
 DIMENSION = 16
 
+Hits = list[tuple[int, float]]
+
 
 def unit_vectors(count: int, seed: int = 0) -> Vectors:
     """Shape (count, DIMENSION), rows of unit length."""
@@ -29,7 +31,17 @@ def everything(count: int) -> Mask:
 
 
 class VectorIndexContract(ABC):
-    """Behaviour of an open index."""
+    """Behaviour of an open index. A server of its own may do its sums in another order each time: then scores are
+    compared up to `score_error`.
+    """
+
+    score_error = 0.0
+
+    def same(self, hits: Hits, others: Hits) -> bool:
+        """Whether two answers hold the same rows in the same order, with the same scores."""
+        rows, scores = zip(*hits, strict=True) if hits else ((), ())
+        other_rows, other_scores = zip(*others, strict=True) if others else ((), ())
+        return rows == other_rows and bool(np.allclose(scores, other_scores, rtol=0, atol=self.score_error))
 
     @abstractmethod
     def open(self, folder: Path) -> VectorIndex:
@@ -92,7 +104,8 @@ class VectorIndexContract(ABC):
         whole = dict(index.search("c", vectors[:1], everything(200), 200))
         half = everything(200)
         half[::2] = False
-        assert all(whole[row] == score for row, score in index.search("c", vectors[:1], half, 100))
+        hits = index.search("c", vectors[:1], half, 100)
+        assert self.same(hits, [(row, whole[row]) for row, _ in hits])
 
     def test_another_cubes_vectors_change_nothing(self, index: VectorIndex) -> None:
         vectors = unit_vectors(40)
@@ -101,7 +114,7 @@ class VectorIndexContract(ABC):
         index.put("other", range(20), vectors[20:])
         index.put("other", range(20, 40), vectors[:20])
         index.flush(1)
-        assert index.search("c", vectors[:1], everything(20), 20) == before
+        assert self.same(index.search("c", vectors[:1], everything(20), 20), before)
 
     def test_an_unknown_cube_is_empty(self, index: VectorIndex) -> None:
         assert index.present("nobody") == 0
@@ -148,7 +161,7 @@ class VectorIndexContract(ABC):
 class StoredVectorIndexContract(VectorIndexContract):
     """What an index that keeps its vectors on storage promises besides."""
 
-    def test_scores_are_the_same_bit_for_bit_after_reopening(self, tmp_path: Path) -> None:
+    def test_scores_are_the_same_after_reopening(self, tmp_path: Path) -> None:
         vectors = unit_vectors(100)
         first = self.open(tmp_path / "v")
         assert first.present("c") == 0
@@ -158,7 +171,7 @@ class StoredVectorIndexContract(VectorIndexContract):
         first.close()
         second = self.open(tmp_path / "v")
         assert second.position == 100
-        assert second.search("c", vectors[3:4], everything(100), 100) == before
+        assert self.same(second.search("c", vectors[3:4], everything(100), 100), before)
         second.close()
 
     def test_unloading_keeps_what_is_not_flushed_yet(self, tmp_path: Path) -> None:
@@ -170,13 +183,12 @@ class StoredVectorIndexContract(VectorIndexContract):
         assert index.present("c") == 3
         index.close()
 
-    def test_many_flushes_stay_few_files_and_the_last_put_of_a_row_counts(self, tmp_path: Path) -> None:
+    def test_the_last_put_of_a_row_counts_after_many_flushes(self, tmp_path: Path) -> None:
         index, vectors = self.open(tmp_path / "v"), unit_vectors(300)
         for step in range(100):
             index.put(f"c{step % 3}", [step, 0], vectors[[step, step]])
             index.flush(step + 1)
         index.close()
-        assert len(list((tmp_path / "v").iterdir())) < 40
         index = self.open(tmp_path / "v")
         assert index.position == 100
         assert [index.present(f"c{n}") for n in range(3)] == [34, 34, 34]

@@ -22,6 +22,7 @@ from actors.shard import Shard, ShardLimits, ShardParts
 from actors.stores.journal.plain import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex
 from actors.stores.vectors.plain import PlainVectorIndex
+from actors.stores.vectors.store import VectorStoreSpec
 from tests.unit.test_open_cubes import DictSnapshots
 
 OWNER = Caller("olga", "key-o", "req")
@@ -100,11 +101,22 @@ class PlainRig:
 
 
 def file_host(
-    folder: Path, catalogue: Catalogue, embedder: HashEmbedder, limits: ShardLimits | None = None
+    folder: Path,
+    catalogue: Catalogue,
+    embedder: HashEmbedder,
+    limits: ShardLimits | None = None,
+    vectors: VectorStoreSpec | None = None,
 ) -> CubeHost:
     """A host of two shards on files, opened as production opens it."""
     spec = HostSpec(
-        "host-0", str(folder / "shards"), str(folder / "indexes"), (0, 1), 2, KEY, limits=limits or ShardLimits()
+        name="host-0",
+        shards_uri=str(folder / "shards"),
+        index_folder=str(folder / "indexes"),
+        shards=(0, 1),
+        shard_count=2,
+        chain_key=KEY,
+        limits=limits or ShardLimits(),
+        vectors=vectors or VectorStoreSpec(),
     )
     return CubeHost.open(spec, embedder, catalogue)
 

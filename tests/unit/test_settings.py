@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from actors.errors import ConfigError
 from cluster.settings import Settings, job_environment, load_settings
+from cluster.vector_store import vector_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +53,12 @@ def _fields(model: type[BaseModel], prefix: str = "") -> set[str]:
         ("http: {port: 99999}", "http.port"),
         ("http: {port: lots}", "http.port"),
         ("cluster: {shards: 0}", "cluster.shards"),
+        ("vectors: {bakend: milvus}", "did you mean vectors.backend?"),
+        ("vectors: {backend: qdrant}", "vectors.backend"),
+        ("vectors: {backend: milvus}", "needs a uri"),
+        ("vectors: {backend: milvus, uri: ./milvus.db}", "vectors.uri"),
+        ("vectors: {backend: milvus, uri: 'http://h:1', prefix: 'a-b'}", "vectors.prefix"),
+        ("vectors: {uri: 'http://h:1'}", "faiss needs none of them"),
         ("- a", "sections"),
         ("http: [", "cannot be read"),
     ],
@@ -119,3 +126,18 @@ def test_a_jobs_process_needs_what_it_was_given(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("MEMOS_URL", raising=False)
     with pytest.raises(ConfigError, match="memos job submit"):
         job_environment()
+
+
+def test_a_milvus_is_described_with_its_token_and_a_prefix_of_the_states_own(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("root:Milvus\n")
+    chosen = f"vectors: {{backend: milvus, uri: 'http://127.0.0.1:19530', token_file: {token}}}"
+    settings = load_settings(write(tmp_path, chosen), environment={})
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings
+    one, other = (vector_store(settings.vectors, key) for key in (b"k" * 32, b"q" * 32))
+    assert (one.backend, one.uri, one.token) == ("milvus", "http://127.0.0.1:19530", "root:Milvus")
+    assert one.prefix != other.prefix
+    assert "root:Milvus" not in repr(one)
+    token.unlink()
+    with pytest.raises(ConfigError, match="token_file"):
+        vector_store(settings.vectors, b"k" * 32)
