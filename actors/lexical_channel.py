@@ -56,12 +56,11 @@ class SearchedRows:
 
 @dataclass(frozen=True, slots=True)
 class LexicalFound:
-    """`scores` are the best rows, `of` scores any. `stored` when the index on storage had to answer."""
+    """`scores` are the best rows, `of` scores any."""
 
     query: LexicalQuery
     scores: RowScores
     of: Callable[[Rows], RowScores]
-    stored: bool
 
 
 @dataclass(slots=True)
@@ -90,18 +89,38 @@ class LexicalChannel:
         """About what the postings take in memory."""
         return self._bytes
 
-    def search(self, searched: SearchedRows, text: str, depth: int) -> LexicalFound:
-        """The `depth` best allowed rows, of those that hold a word of `text`. Raises StorageError when the index on
-        storage is needed and fails.
+    def search(self, searched: SearchedRows, text: str, depth: int) -> LexicalFound | None:
+        """The `depth` best allowed rows, of those that hold a word of `text`, from the words in memory; None while
+        they are not there.
         """
-        terms = list(islice(dict.fromkeys(terms_of(text)), MAX_QUERY_TERMS))
         if self._limits.rows_at_once < 0:
-            return self._search_stored(searched, terms, depth)
+            return None
         held = self._held_of(searched.cube_id)
         with held.lock:
-            found = self._search_in_memory(held, searched, terms, depth)
+            found = self._search_in_memory(held, searched, _query_terms(text), depth)
         self._count(searched.cube_id, held)
-        return found or self._search_stored(searched, terms, depth)
+        return found
+
+    def search_stored(self, searched: SearchedRows, text: str, depth: int) -> LexicalFound:
+        """The same from the index on storage: the best of the rows that it proposes. Raises StorageError."""
+        terms = _query_terms(text)
+        query = lexical_query(terms, self._index.statistics(searched.cube_id, terms, searched.version))
+
+        def of(wanted: Rows) -> RowScores:
+            values = (query.score(terms_of(searched.texts[row])) for row in wanted.tolist())
+            return RowScores(wanted, np.fromiter(values, dtype=np.float64, count=len(wanted)))
+
+        scores = RowScores.none()
+        if query.weighted:
+            # Of the rows that the index proposes, only the allowed ones stay: ask for more when those are few.
+            share = int(searched.allowed.sum()) / max(1, int(searched.live.sum()))
+            limit = len(searched.live) if share <= 0.0 else min(int(depth / share) + 1, len(searched.live))
+            proposed = self._index.candidates(searched.cube_id, query.weighted, searched.version, limit)
+            rows = np.array(sorted(row for row in proposed if row < len(searched.live)), dtype=np.int64)
+            found = of(rows[searched.allowed[rows]])
+            telling = found.values > 0.0
+            scores = RowScores(found.rows[telling], found.values[telling]).best(depth)
+        return LexicalFound(query, scores, of)
 
     def forget(self, cube_id: str) -> None:
         """Drop a cube's words: it left memory, or it was erased."""
@@ -133,7 +152,7 @@ class LexicalChannel:
         def of(wanted: Rows) -> RowScores:
             return RowScores(wanted, scores.find(wanted)[1])
 
-        return LexicalFound(query, scores.best(depth), of, stored=False)
+        return LexicalFound(query, scores.best(depth), of)
 
     def _start_building(self, held: _Held, searched: SearchedRows) -> None:
         if held.building or self._closing:
@@ -176,23 +195,6 @@ class LexicalChannel:
                 _, dropped = self._held.popitem(last=False)
                 self._bytes -= dropped.counted_bytes
 
-    # on storage
 
-    def _search_stored(self, searched: SearchedRows, terms: Sequence[str], depth: int) -> LexicalFound:
-        query = lexical_query(terms, self._index.statistics(searched.cube_id, terms, searched.version))
-
-        def of(wanted: Rows) -> RowScores:
-            values = (query.score(terms_of(searched.texts[row])) for row in wanted.tolist())
-            return RowScores(wanted, np.fromiter(values, dtype=np.float64, count=len(wanted)))
-
-        scores = RowScores.none()
-        if query.weighted:
-            # Of the rows that the index proposes, only the allowed ones stay: ask for more when those are few.
-            share = int(searched.allowed.sum()) / max(1, int(searched.live.sum()))
-            limit = len(searched.live) if share <= 0.0 else min(int(depth / share) + 1, len(searched.live))
-            proposed = self._index.candidates(searched.cube_id, query.weighted, searched.version, limit)
-            rows = np.array(sorted(row for row in proposed if row < len(searched.live)), dtype=np.int64)
-            found = of(rows[searched.allowed[rows]])
-            telling = found.values > 0.0
-            scores = RowScores(found.rows[telling], found.values[telling]).best(depth)
-        return LexicalFound(query, scores, of, stored=True)
+def _query_terms(text: str) -> list[str]:
+    return list(islice(dict.fromkeys(terms_of(text)), MAX_QUERY_TERMS))

@@ -6,7 +6,7 @@ passing the filter. No index answers outside it, and every number that enters a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,9 +40,9 @@ class SearchDepth:
 class Freshness(Protocol):
     """How far the indexes have come; the shard's projector."""
 
-    def wait(self, cube_id: str, version: int, timeout_s: float) -> bool: ...
+    def wait(self, cube_id: str, version: int, timeout_s: float, channels: Container[str]) -> bool: ...
 
-    def behind(self, cube_id: str, version: int) -> dict[str, str]: ...
+    def behind(self, cube_id: str, version: int, channels: Container[str]) -> dict[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +85,34 @@ class CubeSearch:
         if request.top_k < 1:
             raise InvalidRequest("top_k must be 1 or more")
         view = _view(cube, request.as_of)
-        lagging: dict[str, str] = {}
-        if not freshness.wait(view.cube_id, view.version, wait_s):
-            lagging = freshness.behind(view.cube_id, view.version)
+        degraded: list[Shortfall] = []
+
+        def await_index(channel: str) -> None:
+            if not freshness.wait(view.cube_id, view.version, wait_s, (channel,)):
+                behind = freshness.behind(view.cube_id, view.version, (channel,))
+                degraded.extend(Shortfall(name, reason) for name, reason in behind.items())
+
+        if Channel.DENSE in request.channels:
+            await_index(DENSE)
         allowed = view.live if matches is None else _passing(cube, view, matches)
         scores: dict[str, RowScores] = {}
-        degraded: list[Shortfall] = []
         found: LexicalFound | None = None
         if Channel.LEXICAL in request.channels:
             searched = SearchedRows(view.cube_id, view.version, view.texts, view.live, allowed)
-            try:
-                found = self._words.search(searched, request.query, self._depth.rows(request.top_k))
+            depth = self._depth.rows(request.top_k)
+            found = self._words.search(searched, request.query, depth)
+            if found is None:
+                await_index(LEXICAL)
+                try:
+                    found = self._words.search_stored(searched, request.query, depth)
+                except StorageError as error:
+                    degraded.append(self._shortfall(LEXICAL, error))
+            if found is not None:
                 scores[LEXICAL] = found.scores
-                if not found.stored:
-                    lagging.pop(LEXICAL, None)  # the words come from the cube itself
-            except StorageError as error:
-                degraded.append(self._shortfall(LEXICAL, error))
         if Channel.DENSE in request.channels:
             self._add_dense(view, request, allowed, scores, degraded)
         if found is not None:
             _complete_lexical(found, scores)
-        degraded[:0] = [Shortfall(name, reason) for name, reason in lagging.items() if name in request.channels]
         return CubeHits(self._hits(cube, view, request, found, fuse(scores, request.top_k)), tuple(degraded))
 
     def forget(self, cube_id: str) -> None:

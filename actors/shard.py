@@ -113,8 +113,10 @@ class Shard:
             return self._search.search(cube, request, self._projector, self._limits.index_wait_s)
 
     def wait_indexed(self, cube_id: str, version: int) -> bool:
-        """Whether the indexes reached a version of a cube within the limit's seconds."""
-        return self._projector.wait(cube_id, version, self._limits.index_wait_s)
+        """Whether the vectors reached a version of a cube within the limit's seconds. Words come from the cube itself;
+        a search that needs them from storage waits for them.
+        """
+        return self._projector.wait(cube_id, version, self._limits.index_wait_s, (DENSE,))
 
     def verify(self, cube_id: str) -> list[str]:
         """What is wrong with the cube's chain and the shard's journal; in the writer's sequence."""

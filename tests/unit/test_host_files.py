@@ -13,6 +13,7 @@ from actors.host import CubeHost, HostSpec
 from actors.shard import Shard
 from actors.shard_opening import open_shard
 from tests.unit.hosts import KEY, OWNER, Catalogue, HashEmbedder, file_host, query, texts
+from tests.unit.test_projection import eventually
 
 
 @pytest.fixture
@@ -79,6 +80,7 @@ def test_a_second_host_takes_over_and_the_first_cannot_write(tmp_path: Path, cat
     first_embedder, second_embedder = HashEmbedder(), HashEmbedder()
     first = file_host(tmp_path, catalogue, first_embedder)
     _fill(first)
+    eventually(lambda: not any(sum(shard["lag"].values()) for shard in first.status()["shards"].values()))
     first_indexes = tmp_path / "indexes"
     first_indexes.rename(tmp_path / "elsewhere")  # another machine has index files of its own
     second = file_host(tmp_path, catalogue, second_embedder)
