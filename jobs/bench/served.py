@@ -24,7 +24,7 @@ CLIENTS = 8
 
 FILL_BATCH = 64
 FILL_CLIENTS = 4
-"""Few enough texts on their way that an add seldom outlasts its wait for the index, and filling never runs far ahead."""
+"""Few enough texts on their way that an add seldom outlasts its wait for the index: filling does not run far ahead."""
 
 SETTLE_S = 300.0
 """How long indexes may take to catch up before a measurement is given up."""
