@@ -84,10 +84,10 @@ class EmbedderLimit:
         }
 
 
-def default_limit() -> EmbedderLimit:
-    """Of the default weights, with one thread and with every core of this machine."""
-    cores = torch.multiprocessing.cpu_count()
-    return EmbedderLimit(str(default_embedder_path()), tuple(dict.fromkeys((1, cores))))
+def default_limit(threads: int = 0) -> EmbedderLimit:
+    """Of the default weights, with one thread and with `threads` of them; 0: one for every core of this machine."""
+    most = threads or torch.multiprocessing.cpu_count()
+    return EmbedderLimit(str(default_embedder_path()), tuple(dict.fromkeys((1, most))))
 
 
 def _texts_per_s(embedder: Recipe | TransformersEmbedder, texts: Iterator[str], seconds: float) -> float:

@@ -4,7 +4,7 @@
 
 Clients add one message after the other, then 32 at a time, to cubes that hold so many memories already. The limit
 is the bare embedder in batches of 32 on the same texts, alone on the machine, before and after, the better round.
-`same_cores` names its threads that stand for the cores the system had: all of the machine's.
+`same_cores` names its threads that stand for the cores the system had: all of the machine's, unless told otherwise.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import asyncio
 import time
 from collections.abc import Iterator
 from itertools import islice
+from typing import Annotated
 
-import torch
 from pydantic import Field
 
 from jobs.bench.bare import EmbedderLimit, default_limit
@@ -32,6 +32,7 @@ class IngestArguments(ServerArguments):
     cubes: Count = Field(1, description="cubes that the adds are spread over")
     seconds: Seconds = Field(10.0, description="of each measurement")
     limit_seconds: Seconds = Field(4.0, description="of each measurement of the bare embedder")
+    limit_threads: Annotated[int, Field(ge=0, description="of the bare embedder at most; 0: every core")] = 0
     seed: int = 0
     path: str = Field("", description="a file in LoCoMo's format; its turns instead of made-up ones")
 
@@ -39,7 +40,7 @@ class IngestArguments(ServerArguments):
 def measure(args: IngestArguments, progress: Progress) -> Json:
     """Memories a second at every size, with the ratio to the bare embedder's texts a second."""
     texts = turns(args.seed, args.path)
-    limit = default_limit()
+    limit = default_limit(args.limit_threads)
     with served(args.url, args.key) as system:
         limit.measure(texts, args.limit_seconds)
         sizes = []
@@ -50,12 +51,12 @@ def measure(args: IngestArguments, progress: Progress) -> Json:
     for measured in sizes:
         for each in measured["adds"]:
             each["to_bare"] = _ratios(each["per_s"], limit)
-    every_core = torch.multiprocessing.cpu_count()
+    most = limit.threads[-1]
     return {
-        "same_cores": every_core,
+        "same_cores": most,
         "bare_embedder": limit.as_json(),
         "sizes": sizes,
-        "best_to_bare": {str(m["memories"]): max(e["to_bare"][str(every_core)] or 0 for e in m["adds"]) for m in sizes},
+        "best_to_bare": {str(m["memories"]): max(e["to_bare"][str(most)] or 0 for e in m["adds"]) for m in sizes},
         "curves": [curve.as_json() for measured in sizes for curve in _curves(measured)],
     }
 

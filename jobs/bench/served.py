@@ -19,9 +19,14 @@ from jobs.bench.http_load import Answer, Client, Target
 from jobs.bench.loads import Load, Request, each_once
 from jobs.bench.processes import serving
 
-FILL_BATCH = 128
-FILL_CLIENTS = 8
-SETTLE_S = 120.0
+CLIENTS = 8
+"""That make and archive cubes."""
+
+FILL_BATCH = 64
+FILL_CLIENTS = 4
+"""Few enough texts on their way that an add seldom outlasts its wait for the index: filling does not run far ahead."""
+
+SETTLE_S = 300.0
 """How long indexes may take to catch up before a measurement is given up."""
 
 
@@ -58,10 +63,10 @@ class Served:
         """So many empty cubes, archived at the end, come what may."""
         made = [f"bench-{name}-{uuid.uuid4().hex[:8]}-{n}" for n in range(count)]
         try:
-            demand(asyncio.run(each_once(self.target, [self.create(cube) for cube in made], FILL_CLIENTS)))
+            demand(asyncio.run(each_once(self.target, [self.create(cube) for cube in made], CLIENTS)))
             yield made
         finally:
-            asyncio.run(each_once(self.target, [self.archive(cube) for cube in made], FILL_CLIENTS))
+            asyncio.run(each_once(self.target, [self.archive(cube) for cube in made], CLIENTS))
 
     def fill(self, cubes: Sequence[str], count: int, texts: Iterator[str]) -> float:
         """Add `count` memories, spread over the cubes, until they are searchable; the seconds it took."""

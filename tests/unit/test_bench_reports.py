@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import jobs.run
 from actors.errors import InvalidRequest
+from actors.memory.requests import JobStatus, JobView
 from jobs.bench import picture, report
 from jobs.bench.contract import Arguments, Benchmark, Counts, Progress
 from jobs.bench.report import Curve, Json, Point
@@ -80,3 +82,9 @@ def test_the_same_report_gives_the_same_picture() -> None:
 def test_without_curves_there_is_no_picture() -> None:
     flat = Benchmark("flat", None, Arguments, lambda args, progress: {"value": 1})
     assert "picture" not in flat.run({"picture": "svg"})
+
+
+def test_a_module_beside_the_benchmarks_is_no_job() -> None:
+    job = JobView("job_0", "bench_report", "", "governor", JobStatus.RUNNING, {}, 0)
+    with pytest.raises(InvalidRequest, match="bench_report is no job"):
+        jobs.run._run(job, lambda part: None)
