@@ -60,9 +60,11 @@ class Metrics:
             ("kind", "what"),
             registry=self.registry,
         )
+        self.gates: Mapping[str, WatchedGate] = {}
 
     def watch_gates(self, gates: Mapping[str, WatchedGate]) -> None:
         """Show how full these gates are whenever the metrics are read."""
+        self.gates = gates
         for kind, gate in gates.items():
             self.admission.labels(kind, "running").set_function(partial(getattr, gate, "running"))
             self.admission.labels(kind, "waiting").set_function(partial(getattr, gate, "waiting"))

@@ -10,7 +10,7 @@ from actors.footprint import footprint
 from actors.memory.ports import JsonObject
 from serve.backend import Backend
 from serve.chat import ChatService
-from serve.metrics import Metrics
+from serve.metrics import Metrics, WatchedGate
 from serve.retrieval import QueryEmbedder
 
 CHAT = "chat"
@@ -47,6 +47,7 @@ class SystemStatus:
                 "node": self.node,
                 "requests": self.metrics.requests_in_flight,
                 "queries": self.embedder.waiting,
+                "gates": {kind: _gate(gate) for kind, gate in self.metrics.gates.items()},
                 "model": self.embedder.model_id,
             },
         )
@@ -56,6 +57,10 @@ class SystemStatus:
             return await self.chat.status()
         except MemosError as error:
             return error
+
+
+def _gate(gate: WatchedGate) -> JsonObject:
+    return {"running": gate.running, "waiting": gate.waiting, "turned_away": gate.turned_away}
 
 
 def _part(name: str, said: JsonObject) -> JsonObject:

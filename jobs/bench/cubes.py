@@ -102,8 +102,7 @@ def _filled(system: Served, cubes: Sequence[str], args: CubesArguments, texts: I
 
 def _opened(system: Served, cubes: Sequence[str], args: CubesArguments) -> Json:
     """The first search and the first read of cold cubes, one at a time, and the same again."""
-    shards = [s for part in system.status()["parts"].values() for s in part.get("shards", {}).values()]
-    held = sum(int(shard.get("open_cubes", 0)) for shard in shards)
+    held = sum(shard["open_cubes"] for host in system.status()["hosts"] for shard in host["shards"])
     cold = list(cubes[: max(0, len(cubes) - round(held * 1.2))])
     random.Random(args.seed).shuffle(cold)
     searched, read = cold[: args.opened], cold[args.opened : 2 * args.opened]

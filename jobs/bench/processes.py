@@ -26,7 +26,7 @@ def serving(status: Mapping[str, Any]) -> dict[int, str]:
 
     Raises Unavailable when the hosts run on another machine.
     """
-    hosts = [part["pid"] for part in status["parts"].values() if "shards" in part and "pid" in part]
+    hosts = [host["process"]["pid"] for host in status["hosts"]]
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found: dict[int, str] = {}
     try:

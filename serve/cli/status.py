@@ -83,7 +83,7 @@ def _tables(found: Json) -> Iterator[tuple[str, Table]]:
     yield "nodes", _nodes(found["nodes"])
     yield "processes", _processes(found)
     yield f"shards ({found['shards']})", _shards(found["hosts"])
-    yield "waiting", _queues(found)
+    yield "queues", _queues(found)
 
 
 def _nodes(nodes: list[Json]) -> Table:
@@ -133,15 +133,17 @@ def _shards(hosts: list[Json]) -> Table:
 
 
 def _queues(found: Json) -> Table:
-    rows = table("where", "now", "of")
-    rows.add_row("requests in the ingress", str(found["ingress"]["requests"]), "")
-    rows.add_row("queries to be embedded", str(found["ingress"]["queries"]), "")
+    rows = table("what", "worked on", "waiting", "turned away")
+    for kind, gate in found["ingress"]["gates"].items():
+        rows.add_row(kind, *(str(gate[name]) for name in ("running", "waiting", "turned_away")))
+    rows.add_row("queries to be embedded", "", str(found["ingress"]["queries"]), "")
     if found["embedder"] is not None:
-        rows.add_row("calls for new texts", str(found["embedder"]["waiting"]), "")
+        rows.add_row("shards with texts to be embedded", "", str(found["embedder"]["waiting"]), "")
     if found["chat"] is not None:
-        rows.add_row("chats", str(found["chat"]["chats"]), str(found["chat"]["room"]))
+        chats = found["chat"]["chats"]
+        rows.add_row("chats at the model", str(min(chats, 1)), str(max(chats - 1, 0)), "")
     if found["system"] is not None:
-        rows.add_row("writes of the system shard", str(found["system"]["queued"]), "")
+        rows.add_row("writes of the system shard", "", str(found["system"]["queued"]), "")
     return rows
 
 

@@ -104,20 +104,29 @@ class SystemOut(PartOut):
 
 
 class EmbedderOut(PartOut):
-    """The ingest embedder. `waiting` are calls that wait for the batch under way."""
+    """The ingest embedder. `waiting` callers, a shard each, have texts that are in no batch yet."""
 
     model: str
     dimension: int
     waiting: int
 
 
+class GateOut(Answer):
+    """What one kind of request goes through: inside, in line, and turned away so far."""
+
+    running: int
+    waiting: int
+    turned_away: int
+
+
 class IngressOut(PartOut):
     """The HTTP replica that answers this; others have their own. `requests` are being answered, this one too;
-    `queries` wait to be embedded.
+    `queries` wait to be embedded; `gates` are those of searches, writes, reads and chats.
     """
 
     requests: int
     queries: int
+    gates: dict[str, GateOut]
     model: str
 
 

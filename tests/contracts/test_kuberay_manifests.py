@@ -6,6 +6,8 @@ import copy
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -266,4 +268,8 @@ def test_the_benchmark_asks_the_service_with_a_key_of_its_environment(found: Man
     assert options["--url"].removeprefix("http://") in found.names("Service")
     [pod] = [pod for pod in found.pods() if pod.of == "RayJob/head"]
     assert options["--key"].removeprefix("$") in {variable["name"] for variable in pod.containers[0]["env"]}
+    asked = subprocess.run(
+        [sys.executable, *words[1:3], "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert all(re.search(rf"{option}\b", asked.stdout) for option in options)
     assert found.one("RayJob")["spec"]["suspend"]  # applying the manifests starts none

@@ -87,8 +87,11 @@ def test_every_part_tells_its_process_and_its_queue(watched: Watched) -> None:
     assert {part.name for part in parts if part} == {"host-0", "host-1", SYSTEM, EMBEDDER, "ingress", "chat"}
     assert {part.process.pid for part in parts if part} == {os.getpid()}
     assert found.system and (found.system.principals, found.system.queued) == (1, 0)
-    assert found.embedder and (found.embedder.model, found.embedder.batches) == ("hash@1", 0)
+    assert found.embedder and (found.embedder.model, found.embedder.waiting) == ("hash@1", 0)
     assert (found.ingress.requests, found.ingress.queries, found.ingress.node) == (1, 0, "n1")
+    assert {kind: gate.running for kind, gate in found.ingress.gates.items()} == dict.fromkeys(
+        ("searches", "writes", "reads", "chats"), 0
+    )
     assert found.chat and (found.chat.model, found.chat.chats, found.chat.room) == ("plain-model", 1, 17)
     [node] = found.nodes
     assert node.alive and node.head and node.memory and node.memory.available_bytes <= node.memory.total_bytes
