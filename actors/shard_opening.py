@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
-    """What a host is made of. `shards_uri` holds the truth; `index_folder`, local, what can be rebuilt from it.
+    """What a host is made of. `shards_uri` holds the truth, and the vectors, so that a host that moves embeds nothing
+    again; `index_folder`, local, what is quickly rebuilt: the inverted indexes.
 
     `shards` are the numbers that this host owns, of `shard_count` in all.
     """
@@ -59,7 +60,9 @@ def open_shard(spec: HostSpec, number: int, embedder: Embedder) -> Shard:
     parts = ShardParts(
         journal=journal,
         snapshots=ParquetSnapshots(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
-        vectors=_open_vectors(indexes, embedder),
+        vectors=_open_vectors(
+            StorageSpec(f"{base}/vectors", options), journal.epoch, _condemned(indexes, DENSE), embedder
+        ),
         lexical=_open_lexical(indexes),
         embedder=embedder,
         clock=SystemClock(),
@@ -78,18 +81,17 @@ def _condemned(indexes: Path, channel: str) -> Path:
     return indexes / f"{channel}.damaged"
 
 
-def _open_vectors(indexes: Path, embedder: Embedder) -> FaissVectorIndex:
-    folder, condemned = indexes / "vectors", _condemned(indexes, DENSE)
+def _open_vectors(storage: StorageSpec, epoch: int, condemned: Path, embedder: Embedder) -> FaissVectorIndex:
     try:
         if not condemned.exists():
-            return FaissVectorIndex(folder, embedder.model_id, embedder.dimension)
+            return FaissVectorIndex(storage, embedder.model_id, embedder.dimension, epoch)
     except Corrupted as damaged:
         log.error("%s; rebuilding the vectors from the journal", damaged)
     except ConfigError as other_model:
         log.warning("%s; embedding everything anew", other_model)
-    FaissVectorIndex.discard(folder)
+    index = FaissVectorIndex.begin_anew(storage, embedder.model_id, embedder.dimension, epoch)
     condemned.unlink(missing_ok=True)
-    return FaissVectorIndex(folder, embedder.model_id, embedder.dimension)
+    return index
 
 
 def _open_lexical(indexes: Path) -> TantivyIndex:

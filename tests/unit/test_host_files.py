@@ -54,8 +54,10 @@ def test_a_damaged_index_is_rebuilt_from_the_journal(tmp_path: Path, catalogue: 
     host = file_host(tmp_path, catalogue, embedder)
     _fill(host)
     host.close()
-    for pattern in ("vectors/*.parquet", "lexical/*.store", "lexical/meta.json"):
-        for file in (tmp_path / "indexes").glob(f"*/{pattern}"):
+    for pattern in ("shards/*/vectors/*.parquet", "indexes/*/lexical/*.store", "indexes/*/lexical/meta.json"):
+        damaged = list(tmp_path.glob(pattern))
+        assert damaged
+        for file in damaged:
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     host = file_host(tmp_path, catalogue, embedder)
     for n in range(4):  # damage that only reading shows is named once, then the index is rebuilt

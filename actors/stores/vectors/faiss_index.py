@@ -7,11 +7,9 @@ other. Opening a cube waits for a flush that is under way.
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import faiss
 import numpy as np
@@ -19,6 +17,7 @@ import numpy.typing as npt
 
 from actors.errors import StorageUnavailable
 from actors.memory.ports import Mask, Vectors
+from actors.stores.location import StorageSpec
 from actors.stores.vectors.segments import STORED, Half, VectorSegments
 
 
@@ -56,26 +55,31 @@ class _OpenCube:
 
 
 class FaissVectorIndex:
-    """Opens the vectors in `folder`, or begins there.
+    """Takes the vectors in `storage` over as the shard's owner `epoch`, or begins there.
 
-    Raises Corrupted (naming the file; `discard` the folder, open again and replay the journal), ConfigError when
-    the stored vectors are another model's, NewerFormat. Vectors are rounded to 16-bit floats as they are put.
+    Raises Corrupted (naming the file; `begin_anew` and replay the journal), ConfigError when the stored vectors are
+    another model's, NewerFormat, Fenced when a later owner has them. Vectors are rounded to 16-bit floats when they
+    are put.
     """
 
-    def __init__(self, folder: Path, model_id: str, dimension: int) -> None:
-        self._folder = folder
+    def __init__(self, storage: StorageSpec, model_id: str, dimension: int, epoch: int) -> None:
+        self._keep(VectorSegments(storage, model_id, dimension, epoch), dimension)
+
+    @classmethod
+    def begin_anew(cls, storage: StorageSpec, model_id: str, dimension: int, epoch: int) -> FaissVectorIndex:
+        """An empty index in the place of one that cannot be opened, whatever its state."""
+        index = cls.__new__(cls)
+        index._keep(VectorSegments.begin_anew(storage, model_id, dimension, epoch), dimension)
+        return index
+
+    def _keep(self, segments: VectorSegments, dimension: int) -> None:
+        self._segments = segments
         self._dimension = dimension
-        self._segments = VectorSegments(folder, model_id, dimension)
         self._guard = threading.Lock()
         self._storing = threading.Lock()
         self._closed = False
         self._open: dict[str, _OpenCube] = {}
         self._pending: dict[str, dict[int, Half]] = {}
-
-    @staticmethod
-    def discard(folder: Path) -> None:
-        """Remove vectors that cannot be opened, whatever their state."""
-        shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def position(self) -> int:
@@ -95,7 +99,8 @@ class FaissVectorIndex:
     def flush(self, position: int) -> None:
         with self._storing:
             if self._closed:
-                raise StorageUnavailable(f"vectors in {self._folder}: this index was closed", uri=str(self._folder))
+                uri = self._segments.uri
+                raise StorageUnavailable(f"vectors in {uri}: this index was closed", uri=uri)
             with self._guard:
                 taken = {cube_id: dict(held) for cube_id, held in self._pending.items()}
             if not taken and position == self.position:
