@@ -18,7 +18,7 @@ from actors.shard import Shard, ShardLimits, ShardParts
 from actors.stores.journal import DeltaJournal
 from actors.stores.lexical.tantivy_index import TantivyIndex
 from actors.stores.location import StorageSpec
-from actors.stores.snapshots import ParquetSnapshots
+from actors.stores.snapshots import SnapshotFolder
 from actors.stores.vectors.faiss_index import FaissVectorIndex
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def open_shard(spec: HostSpec, number: int, embedder: Embedder) -> Shard:
     )
     parts = ShardParts(
         journal=journal,
-        snapshots=ParquetSnapshots(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
+        snapshots=SnapshotFolder(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
         vectors=_open_vectors(
             StorageSpec(f"{base}/vectors", options), journal.epoch, _condemned(indexes, DENSE), embedder
         ),

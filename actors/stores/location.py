@@ -97,14 +97,22 @@ class Location:
             raise FileNotFoundError(self.name_of(name))
         return pa.BufferReader(data)
 
+    def read_part(self, name: str, offset: int, size: int) -> bytes:
+        """`size` bytes of a file from `offset` on, fewer where it ends. Raises FileNotFoundError when it is missing."""
+        with self.open_ranges(name) as source, storage_errors(self.name_of(name), "read"):
+            if offset > source.size():
+                return b""
+            source.seek(offset)
+            return bytes(source.read(size))
+
     def open_ranges(self, name: str) -> Any:
         """The file for reading parts of it, as a pyarrow source: from an object store each part is fetched as it is
         read. Raises FileNotFoundError when it is missing; what fails while reading comes as StorageUnavailable.
         """
-        if self.local is not None:
-            return pa.OSFile(str(self.local / name), "rb")
         try:
             with storage_errors(self.name_of(name), "opened"):
+                if self.local is not None:
+                    return pa.OSFile(str(self.local / name), "rb")
                 return pa.PythonFile(_RemoteFile(self._handler._handler.open_input_file(name), self.name_of(name)))
         except StorageUnavailable as error:
             if isinstance(error.__cause__, FileNotFoundError):
