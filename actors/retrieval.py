@@ -7,7 +7,6 @@ passing the filter. No index answers outside it, and every number that enters a 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -27,6 +26,8 @@ MAX_QUERY_TERMS = 64
 """Distinct terms of a query that count; the first ones of a longer query."""
 
 _FILTER_CHUNK_ROWS = 2048
+_TERM_BYTES = 20
+"""A term of an analysed text, measured: its place in a tuple, and its share of the tuple's and the row's entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,10 @@ class CubeSearch:
         self._complete_lexical(view, query, scores)
         ranked = fuse(scores, request.top_k)
         return CubeHits(self._hits(cube, view, query, ranked), tuple(degraded))
+
+    def held_bytes(self, cube_id: str) -> int:
+        """What is remembered of a cube's texts takes in memory."""
+        return self._terms.held_bytes(cube_id)
 
     def forget(self, cube_id: str) -> None:
         """Drop what is remembered of a cube's texts: it left memory, or it was erased."""
@@ -203,35 +208,52 @@ class CubeSearch:
 
 
 class _RowTerms:
-    """Analysed texts of rows, the recently used ones; bounded by their terms. A row's text never changes."""
+    """Analysed texts of rows, bounded by their terms: those analysed longest ago leave first. A row's text never
+    changes. What is there is read without a lock: a dictionary's look-up is atomic.
+    """
 
     def __init__(self, max_terms: int) -> None:
         self._max_terms = max_terms
         self._lock = threading.Lock()
-        self._held: OrderedDict[tuple[str, int], tuple[str, ...]] = OrderedDict()
+        self._held: dict[str, dict[int, tuple[str, ...]]] = {}
+        self._sizes: dict[str, int] = {}
+        """Per cube, its terms and one more for each row."""
         self._size = 0
 
     def of(self, cube_id: str, row: int, text: str) -> tuple[str, ...]:
-        key = (cube_id, row)
-        with self._lock:
-            terms = self._held.get(key)
-            if terms is not None:
-                self._held.move_to_end(key)
-                return terms
+        held = self._held.get(cube_id)
+        known = None if held is None else held.get(row)
+        if known is not None:
+            return known
         terms = terms_of(text)
         with self._lock:
-            if key not in self._held:
-                self._held[key] = terms
-                self._size += len(terms) + 1
+            rows = self._held.setdefault(cube_id, {})
+            if row not in rows:
+                rows[row] = terms
+                self._grow(cube_id, len(terms) + 1)
             while self._size > self._max_terms:
-                _, dropped = self._held.popitem(last=False)
-                self._size -= len(dropped) + 1
+                self._drop_oldest()
         return terms
+
+    def _grow(self, cube_id: str, by: int) -> None:
+        self._sizes[cube_id] = self._sizes.get(cube_id, 0) + by
+        self._size += by
+
+    def _drop_oldest(self) -> None:
+        cube_id, rows = next(iter(self._held.items()))
+        dropped = rows.pop(next(iter(rows)))
+        self._grow(cube_id, -len(dropped) - 1)
+        if not rows:
+            del self._held[cube_id], self._sizes[cube_id]
+
+    def held_bytes(self, cube_id: str) -> int:
+        """An estimate: the strings themselves are shared by all rows that hold them."""
+        return _TERM_BYTES * self._sizes.get(cube_id, 0)
 
     def forget(self, cube_id: str) -> None:
         with self._lock:
-            for key in [key for key in self._held if key[0] == cube_id]:
-                self._size -= len(self._held.pop(key)) + 1
+            self._held.pop(cube_id, None)
+            self._size -= self._sizes.pop(cube_id, 0)
 
 
 def _view(cube: OpenCube, as_of: Moment | None) -> _View:

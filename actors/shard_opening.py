@@ -14,6 +14,7 @@ from actors.memory.analysis import ANALYSIS_VERSION
 from actors.memory.draft import Sealer
 from actors.memory.ports import Embedder
 from actors.memory.ranking import DENSE, LEXICAL
+from actors.memory_budget import OPEN_BYTES, MemoryBudget
 from actors.shard import Shard, ShardLimits, ShardParts
 from actors.stores.journal import DeltaJournal
 from actors.stores.lexical.tantivy_index import TantivyIndex
@@ -29,7 +30,8 @@ class HostSpec:
     """What a host is made of. `shards_uri` holds the truth, and the vectors, so that a host that moves embeds nothing
     again; `index_folder`, local, what is quickly rebuilt: the inverted indexes.
 
-    `shards` are the numbers that this host owns, of `shard_count` in all.
+    `shards` are the numbers that this host owns, of `shard_count` in all. Its open cubes hold `open_bytes` at most,
+    beside those in use.
     """
 
     name: str
@@ -40,14 +42,15 @@ class HostSpec:
     chain_key: bytes
     storage_options: Mapping[str, str] = field(default_factory=dict)
     limits: ShardLimits = field(default_factory=ShardLimits)
+    open_bytes: int = OPEN_BYTES
 
 
 def shard_name(number: int) -> str:
     return f"{number:03d}"
 
 
-def open_shard(spec: HostSpec, number: int, embedder: Embedder) -> Shard:
-    """Claim the shard's journal and bring everything that follows it up to it.
+def open_shard(spec: HostSpec, number: int, embedder: Embedder, budget: MemoryBudget) -> Shard:
+    """Claim the shard's journal and bring everything that follows it up to it. `budget` is the host's.
 
     Raises what opening a journal raises. A damaged index is named in the log and rebuilt from the journal.
     """
@@ -67,6 +70,7 @@ def open_shard(spec: HostSpec, number: int, embedder: Embedder) -> Shard:
         embedder=embedder,
         clock=SystemClock(),
         sealer=Sealer(spec.chain_key, secrets.token_bytes),
+        budget=budget,
         condemn=lambda channel: _condemned(indexes, channel).touch(),
     )
     try:

@@ -70,9 +70,10 @@ class ModelSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """Bounds. `open_cubes` and `queue` are a shard's."""
+    """Bounds. `open_cubes` and `queue` are a shard's, `open_bytes` a host's: what its open cubes may hold."""
 
-    open_cubes: Count = 256
+    open_cubes: Count = 4096
+    open_bytes: Bytes = 1024 * MIB
     queue: Count = 1024
     snapshot_events: Count = 2000
     index_wait_s: Annotated[float, Field(gt=0)] = 5.0

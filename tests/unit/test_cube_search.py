@@ -21,6 +21,7 @@ from actors.projector import Projector, ProjectorPace
 from actors.retrieval import CubeSearch, SearchDepth
 from actors.stores.lexical.plain import PlainLexicalIndex
 from actors.stores.lexical.tantivy_index import TantivyIndex
+from actors.stores.location import StorageSpec
 from actors.stores.vectors.faiss_index import FaissVectorIndex
 from actors.stores.vectors.plain import PlainVectorIndex
 from tests.unit.cubes import HandDriven, allow_all
@@ -210,7 +211,8 @@ WORDS = st.lists(st.sampled_from("tea milk bees goats Oslo Kent boat house rain"
 def test_another_cube_changes_no_score_and_no_order_bit_for_bit(tmp_path: Path) -> None:
     mine = HandDriven("mine")
     remember(mine, *(NewMemory(f"{a} {b} {n}") for n, (a, b) in enumerate(PAIRS * 8)))
-    rig = Rig(FaissVectorIndex(tmp_path / "v", "words", DIMENSION), TantivyIndex(tmp_path / "l", "1"), SHALLOW)
+    vectors = FaissVectorIndex(StorageSpec(str(tmp_path / "v")), "words", DIMENSION, epoch=1)
+    rig = Rig(vectors, TantivyIndex(tmp_path / "l", "1"), SHALLOW)
     rig.index(mine)
     queries = ["tea and bees", "goats of Oslo", "boat", "a house in the rain in Kent"]
     before = [rig.search(mine, query, top_k=10) for query in queries]
@@ -235,17 +237,18 @@ def test_reopened_indexes_give_the_same_scores_bit_for_bit(tmp_path: Path) -> No
     cube = HandDriven()
     remember(cube, *(NewMemory(f"{a} {b} {n}") for n, (a, b) in enumerate(PAIRS * 4)))
 
-    def found() -> CubeHits:
-        rig = Rig(FaissVectorIndex(tmp_path / "v", "words", DIMENSION), TantivyIndex(tmp_path / "l", "1"))
+    def found(epoch: int) -> CubeHits:
+        vectors = FaissVectorIndex(StorageSpec(str(tmp_path / "v")), "words", DIMENSION, epoch)
+        rig = Rig(vectors, TantivyIndex(tmp_path / "l", "1"))
         if rig.vectors.position == 0:
             rig.index(cube)
         hits = rig.search(cube, "tea in Oslo", top_k=24)
         rig.close()
         return hits
 
-    first = found()
+    first = found(1)
     assert len(first.hits) == 24
-    assert found() == first
+    assert found(2) == first
 
 
 def test_forgotten_texts_are_analysed_anew_and_memory_is_bounded() -> None:

@@ -39,6 +39,10 @@ class _OpenCube:
         stored.reshape(-1, self.index.d)[rows] = vectors
         self.held[rows] = True
 
+    @property
+    def held_bytes(self) -> int:
+        return int(self.index.ntotal) * (4 * int(self.index.d) + 1)
+
     def search(self, query: Vectors, allowed: Mask, k: int) -> list[tuple[int, float]]:
         count = min(len(allowed), len(self.held))
         mask = np.zeros(len(self.held), dtype=np.bool_)
@@ -145,6 +149,11 @@ class FaissVectorIndex:
                     cube.put(np.fromiter(pending, dtype=np.int64), np.stack(list(pending.values())))
                 self._open[cube_id] = cube
         return cube
+
+    def held_bytes(self, cube_id: str) -> int:
+        with self._guard:
+            cube = self._open.get(cube_id)
+        return 0 if cube is None else cube.held_bytes
 
     def unload(self, cube_id: str) -> None:
         with self._guard:
