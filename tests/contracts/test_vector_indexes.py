@@ -15,6 +15,7 @@ from actors.errors import ConfigError, Corrupted, NewerFormat, StorageUnavailabl
 from actors.memory.ports import VectorIndex
 from actors.stores.location import StorageSpec
 from actors.stores.vectors.faiss_index import FaissVectorIndex
+from actors.stores.vectors.graph import GRAPH_FROM_ROWS
 from actors.stores.vectors.plain import PlainVectorIndex
 from tests.contracts.vector_contract import (
     DIMENSION,
@@ -39,7 +40,7 @@ class TestFaiss(StoredVectorIndexContract):
             FaissVectorIndex(StorageSpec(str(tmp_path)), "other-model", DIMENSION, next_epoch(tmp_path))
 
     def test_a_newer_format_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("actors.stores.vectors.manifests.FORMAT", 2)
+        monkeypatch.setattr("actors.stores.vectors.manifests.FORMAT", 3)
         filled(tmp_path)
         monkeypatch.undo()
         with pytest.raises(NewerFormat, match="manifest"):
@@ -108,9 +109,9 @@ class TestFaiss(StoredVectorIndexContract):
             index.close()
 
 
-def opened(folder: Path) -> FaissVectorIndex:
+def opened(folder: Path, graph_from_rows: int = GRAPH_FROM_ROWS) -> FaissVectorIndex:
     """As the next owner of the shard."""
-    return FaissVectorIndex(StorageSpec(str(folder)), "model", DIMENSION, next_epoch(folder))
+    return FaissVectorIndex(StorageSpec(str(folder)), "model", DIMENSION, next_epoch(folder), graph_from_rows)
 
 
 def next_epoch(folder: Path) -> int:
@@ -126,12 +127,13 @@ def filled(folder: Path, flushes: int = 1) -> None:
     index.close()
 
 
-def flush_until_killed(folder: Path, seconds: float) -> int:
+def flush_until_killed(folder: Path, seconds: float, graph_from_rows: int = GRAPH_FROM_ROWS) -> int:
     """Kill a process that puts row n and flushes position n + 1, on and on; the last position that it reported."""
     script = f"""
         from pathlib import Path
         from tests.contracts.test_vector_indexes import opened, unit_vectors
-        index = opened(Path({str(folder)!r}))
+        index = opened(Path({str(folder)!r}), {graph_from_rows})
+        index.present("c")
         for row in range(index.position, 100_000):
             index.put("c", [row], unit_vectors(1, seed=row))
             index.flush(row + 1)

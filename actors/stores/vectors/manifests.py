@@ -20,7 +20,7 @@ from typing import Any
 from actors.errors import Corrupted, Fenced, NewerFormat, StorageUnavailable
 from actors.stores.location import Location
 
-FORMAT = 1
+FORMAT = 2
 FIRST_NAME = "manifest.json"
 """How the manifest was called while there was one owner: it counts as one of epoch 0."""
 
@@ -38,17 +38,28 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphFile:
+    """The links of a large cube's first `rows` rows, with the checksum of the file."""
+
+    cube_id: str
+    name: str
+    rows: int
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """What is stored as of a journal `position`: rows of one model in `segments`, oldest first."""
+    """What is stored as of a journal `position`: rows of one model in `segments`, oldest first, and `graphs`."""
 
     model_id: str
     dimension: int
     position: int = 0
     segments: tuple[Segment, ...] = ()
+    graphs: tuple[GraphFile, ...] = ()
 
     @property
     def files(self) -> set[str]:
-        return {segment.name for segment in self.segments}
+        return {segment.name for segment in self.segments} | {graph.name for graph in self.graphs}
 
 
 class Manifests:
@@ -137,7 +148,9 @@ class Manifests:
             raise Corrupted(f"{path} has another checksum than when it was written", uri=path)
         if version > FORMAT:
             raise NewerFormat(f"{path} was written by a newer version", uri=path)
-        return Manifest(**{**body, "segments": tuple(Segment(**segment) for segment in body["segments"])})
+        segments = tuple(Segment(**segment) for segment in body.pop("segments"))
+        graphs = tuple(GraphFile(**graph) for graph in body.pop("graphs", ()))
+        return Manifest(**body, segments=segments, graphs=graphs)
 
 
 def manifest_name(epoch: int) -> str:
@@ -146,6 +159,10 @@ def manifest_name(epoch: int) -> str:
 
 def segment_name(epoch: int, unique: str) -> str:
     return f"v-{epoch:08d}-{unique}.parquet"
+
+
+def graph_name(epoch: int, unique: str) -> str:
+    return f"graph-{epoch:08d}-{unique}.hnsw"
 
 
 def _epochs(names: Mapping[str, int]) -> list[int]:

@@ -10,6 +10,7 @@ similar size are merged while flushing, so that there are few.
 from __future__ import annotations
 
 import uuid
+import zlib
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 
 from actors.errors import ConfigError, Corrupted
 from actors.stores.location import Location, StorageSpec, decoding_errors
-from actors.stores.vectors.manifests import Manifest, Manifests, Segment, segment_name
+from actors.stores.vectors.manifests import GraphFile, Manifest, Manifests, Segment, graph_name, segment_name
 
 STORED = np.float16
 """What a vector is rounded to when it is put, so that scores do not change when it is read back."""
@@ -193,7 +194,32 @@ class VectorSegments:
                 kept.append(segment)
             elif len(without):
                 kept.append(self._write_segment(without))
-        self._commit(replace(self._manifest, segments=tuple(kept)))
+        self._commit(replace(self._manifest, segments=tuple(kept), graphs=self._graphs_without(cube_id)))
+
+    # graphs
+
+    def read_graph(self, cube_id: str) -> bytes | None:
+        """The stored graph of a cube, None when there is none. Raises Corrupted, naming the file."""
+        graph = next((graph for graph in self._manifest.graphs if graph.cube_id == cube_id), None)
+        if graph is None:
+            return None
+        data, name = self._location.read(graph.name), self._location.name_of(graph.name)
+        if data is None or zlib.crc32(data) != graph.crc:
+            raise Corrupted(f"graph file {name} is missing or not what was written", uri=name)
+        return data
+
+    def write_graph(self, cube_id: str, rows: int, data: bytes) -> None:
+        """Keep the graph of a cube's first `rows` rows in the place of an earlier one. Durable when it returns."""
+        graph = GraphFile(cube_id, graph_name(self._epoch, uuid.uuid4().hex), rows, zlib.crc32(data))
+        self._unnamed.add(graph.name)
+        self._location.write(graph.name, pa.py_buffer(data))
+        self._location.sync()
+        self._commit(replace(self._manifest, graphs=(*self._graphs_without(cube_id), graph)))
+
+    def _graphs_without(self, cube_id: str) -> tuple[GraphFile, ...]:
+        return tuple(graph for graph in self._manifest.graphs if graph.cube_id != cube_id)
+
+    # forgetting
 
     def clear(self) -> None:
         self._commit(self._fresh)
