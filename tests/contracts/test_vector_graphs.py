@@ -111,6 +111,26 @@ def test_a_graph_finds_nearly_all_with_the_scores_of_exact_search(
     assert _recall(index, exact, everything(ROWS)) >= 0.98
 
 
+def test_scores_are_the_same_bit_for_bit_however_a_row_was_found(tmp_path: Path) -> None:
+    rows, dimension, k = 5000, 384, 200
+    vectors = np.random.default_rng(0).standard_normal((rows, dimension), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = FaissVectorIndex(StorageSpec(str(tmp_path)), "model", dimension, 1, rows)
+    assert index.present("c") == 0
+    index.put("c", range(rows - 1), vectors[:-1])
+    most, few = everything(rows - 1), np.arange(rows - 1) % 10 == 0
+    most[1] = False
+    scanned = [dict(index.search("c", vectors[:1], mask, k)) for mask in (everything(rows - 1), most, few)]
+    index.put("c", [rows - 1], vectors[-1:])
+    _settle(index)
+    assert _graph(index) is not None
+    found = dict(index.search("c", vectors[:1], everything(rows), k))
+    for scores in (*scanned, found):
+        assert all(scanned[0].get(row, score) == score for row, score in scores.items())
+    assert len(found.keys() & scanned[0].keys()) > k / 2
+    index.close()
+
+
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.01])
 def test_a_mask_costs_no_recall(index: FaissVectorIndex, exact: FaissVectorIndex, share: float) -> None:
     assert _recall(index, exact, np.random.default_rng(3).random(ROWS) < share) >= 0.98

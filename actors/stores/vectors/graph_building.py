@@ -1,4 +1,4 @@
-"""Graphs of large cubes are built behind the searches' back: one thread of a shard's index, at the lowest priority.
+"""Graphs of large cubes are built behind the searches' back: one thread of a shard's index, at a low priority.
 
 Exact search serves meanwhile. A first graph grows beside the cube, on a copy of its vectors, without the cube's lock.
 One that is in use is extended in small steps under the lock, once enough rows came after it; until then those are
@@ -34,7 +34,8 @@ _STORE_AGAIN = 1.2
 _PAUSE_S = 0.002
 """Between two steps under the lock: who waits for it gets it."""
 
-_LOWEST_PRIORITY = 19
+_LOW_PRIORITY = 10
+"""Beside busy threads it gets a tenth of a core: at a low priority, 19, it would hardly move."""
 
 IsOpen = Callable[[str, OpenCube], bool]
 Store = Callable[[str, RowGraph, OpenCube], None]
@@ -98,7 +99,7 @@ class GraphBuilder:
     # the thread
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
         faiss.omp_set_num_threads(1)  # of this thread: others keep theirs
         while True:
             with self._guard:

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 
 from actors.errors import ConfigError, Corrupted
 from actors.stores.location import Location, StorageSpec, decoding_errors
+from actors.stores.vectors.footers import Footer
 from actors.stores.vectors.manifests import GraphFile, Manifest, Manifests, Segment, graph_name, segment_name
 
 STORED = np.float16
@@ -43,29 +43,6 @@ _MERGED_ROWS_MAX = 131_072
 """A segment of this size is left alone: merging holds its rows in memory twice, 200 MB at 384 dimensions."""
 
 Half = npt.NDArray[np.float16]
-
-
-@dataclass(frozen=True, slots=True)
-class _Footer:
-    """A segment's metadata, and the last cube of each of its row groups, which are in order."""
-
-    metadata: pq.FileMetaData
-    last_cubes: list[str]
-    first_cubes: list[str]
-
-    @staticmethod
-    def of(metadata: pq.FileMetaData) -> _Footer:
-        spans = [metadata.row_group(number).column(0).statistics for number in range(metadata.num_row_groups)]
-        return _Footer(metadata, [span.max for span in spans], [span.min for span in spans])
-
-    def groups_with(self, cube_id: str) -> list[int]:
-        """The row groups whose span of cube ids includes `cube_id`."""
-        found = []
-        for number in range(bisect_left(self.last_cubes, cube_id), len(self.last_cubes)):
-            if self.first_cubes[number] > cube_id:
-                break
-            found.append(number)
-        return found
 
 
 class VectorSegments:
@@ -97,7 +74,7 @@ class VectorSegments:
         self._epoch = epoch
         self._manifests = Manifests(self._location, epoch)
         self._manifest = self._fresh = Manifest(model_id, dimension)
-        self._footers: dict[str, _Footer] = {}
+        self._footers: dict[str, Footer] = {}
         self._unnamed: set[str] = set()
         """Files of this owner that its manifest does not name: written just now, or not to be deleted yet."""
         self._schema = pa.schema(
@@ -140,14 +117,14 @@ class VectorSegments:
         with self._opened(segment, footer.metadata) as file:
             return file.read_row_groups(groups, columns=self._schema.names, use_threads=False)
 
-    def _footer(self, segment: Segment) -> _Footer:
+    def _footer(self, segment: Segment) -> Footer:
         footer = self._footers.get(segment.name)
         if footer is None:
             with self._opened(segment, None) as file:
                 if not file.schema_arrow.equals(self._schema):
                     name = self._location.name_of(segment.name)
                     raise Corrupted(f"vector file {name} has another schema than was written", uri=name)
-                footer = self._footers[segment.name] = _Footer.of(file.metadata)
+                footer = self._footers[segment.name] = Footer.of(file.metadata)
         return footer
 
     @contextmanager
