@@ -40,6 +40,7 @@ from actors.memory.requests import (
     VerifyReport,
     Wait,
 )
+from actors.memory_budget import MemoryBudget
 from actors.shard import Shard
 from actors.shard_opening import HostSpec, open_shard
 
@@ -49,10 +50,17 @@ log = logging.getLogger(__name__)
 
 
 class CubeHost:
-    """The shards that one process owns. `open_shard(number)` opens one of `spec.shards`."""
+    """The shards that one process owns. `open_shard(number, budget)` opens one of `spec.shards`."""
 
-    def __init__(self, spec: HostSpec, open_shard: Callable[[int], Shard], access: AccessSource, clock: Clock) -> None:
+    def __init__(
+        self,
+        spec: HostSpec,
+        open_shard: Callable[[int, MemoryBudget], Shard],
+        access: AccessSource,
+        clock: Clock,
+    ) -> None:
         self._spec = spec
+        self._budget = MemoryBudget(spec.open_bytes)
         self._open_shard = open_shard
         self._clock = clock
         self._access = AccessTable(access)
@@ -60,7 +68,7 @@ class CubeHost:
         self._shards: dict[int, Shard] = {}
         try:
             for number in spec.shards:
-                self._shards[number] = open_shard(number)
+                self._shards[number] = open_shard(number, self._budget)
         except BaseException:
             self.close()  # what stays open here would lock out the next try
             raise
@@ -68,7 +76,7 @@ class CubeHost:
     @classmethod
     def open(cls, spec: HostSpec, embedder: Embedder, access: AccessSource) -> CubeHost:
         """Claim every shard of the spec on its storage. Raises what opening a journal raises."""
-        return cls(spec, lambda number: open_shard(spec, number, embedder), access, SystemClock())
+        return cls(spec, lambda number, budget: open_shard(spec, number, embedder, budget), access, SystemClock())
 
     # cubes
 
@@ -185,6 +193,7 @@ class CubeHost:
         return {
             "host": self._spec.name,
             **footprint(),
+            "memory": self._budget.status(),
             "shards": {str(number): shard.status() for number, shard in self._shards.items()},
         }
 
@@ -219,7 +228,7 @@ class CubeHost:
             if self._shards[number] is shard:
                 log.warning("shard %d is opened anew after: %s", number, shard.failure)
                 shard.close()
-                self._shards[number] = self._open_shard(number)
+                self._shards[number] = self._open_shard(number, self._budget)
             return self._shards[number]
 
     def _origin(self, caller: Caller, idempotency: str = "") -> Origin:

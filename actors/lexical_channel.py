@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -34,12 +33,10 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class WordLimits:
-    """`bytes` bounds the postings of all cubes of a shard; the least recently searched go first. Up to `rows_at_once`
-    rows are analysed while a search waits for them, at some 12 µs a row; more than that in the background. Below 0,
-    nothing is held in memory.
+    """Up to `rows_at_once` rows are analysed while a search waits for them, at some 12 µs a row; more than that in the
+    background. Below 0, nothing is held in memory. How many cubes' words are held is the host's budget to bound.
     """
 
-    bytes: int = 256 * 1024 * 1024
     rows_at_once: int = 20_000
 
 
@@ -70,7 +67,6 @@ class _Held:
     postings: Postings = field(default_factory=Postings)
     lock: threading.Lock = field(default_factory=threading.Lock)
     building: bool = False
-    counted_bytes: int = 0
 
 
 class LexicalChannel:
@@ -80,14 +76,13 @@ class LexicalChannel:
         self._index = index
         self._limits = limits or WordLimits()
         self._guard = threading.Lock()
-        self._held: OrderedDict[str, _Held] = OrderedDict()
-        self._bytes = 0
+        self._held: dict[str, _Held] = {}
         self._closing = False
 
-    @property
-    def size_bytes(self) -> int:
-        """About what the postings take in memory."""
-        return self._bytes
+    def held_bytes(self, cube_id: str) -> int:
+        """About what a cube's words take in memory."""
+        held = self._held.get(cube_id)
+        return 0 if held is None else held.postings.size_bytes
 
     def search(self, searched: SearchedRows, text: str, depth: int) -> LexicalFound | None:
         """The `depth` best allowed rows, of those that hold a word of `text`, from the words in memory; None while
@@ -97,9 +92,7 @@ class LexicalChannel:
             return None
         held = self._held_of(searched.cube_id)
         with held.lock:
-            found = self._search_in_memory(held, searched, _query_terms(text), depth)
-        self._count(searched.cube_id, held)
-        return found
+            return self._search_in_memory(held, searched, _query_terms(text), depth)
 
     def search_stored(self, searched: SearchedRows, text: str, depth: int) -> LexicalFound:
         """The same from the index on storage: the best of the rows that it proposes. Raises StorageError."""
@@ -125,15 +118,13 @@ class LexicalChannel:
     def forget(self, cube_id: str) -> None:
         """Drop a cube's words: it left memory, or it was erased."""
         with self._guard:
-            held = self._held.pop(cube_id, None)
-            self._bytes -= held.counted_bytes if held is not None else 0
+            self._held.pop(cube_id, None)
 
     def close(self) -> None:
         """Stop building; what was built is forgotten."""
         with self._guard:
             self._closing = True
             self._held.clear()
-            self._bytes = 0
 
     # in memory
 
@@ -179,21 +170,7 @@ class LexicalChannel:
                 held = _Held()
                 if not self._closing:
                     self._held[cube_id] = held
-            else:
-                self._held.move_to_end(cube_id)
             return held
-
-    def _count(self, cube_id: str, held: _Held) -> None:
-        """Take note of how large a cube's postings became, and let the coldest go when all are too large."""
-        with self._guard:
-            if self._held.get(cube_id) is not held:
-                return
-            size = held.postings.size_bytes
-            self._bytes += size - held.counted_bytes
-            held.counted_bytes = size
-            while self._bytes > self._limits.bytes and len(self._held) > 1:
-                _, dropped = self._held.popitem(last=False)
-                self._bytes -= dropped.counted_bytes
 
 
 def _query_terms(text: str) -> list[str]:

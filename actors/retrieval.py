@@ -115,14 +115,13 @@ class CubeSearch:
             _complete_lexical(found, scores)
         return CubeHits(self._hits(cube, view, request, found, fuse(scores, request.top_k)), tuple(degraded))
 
+    def held_bytes(self, cube_id: str) -> int:
+        """What is remembered of a cube's texts takes in memory."""
+        return self._words.held_bytes(cube_id)
+
     def forget(self, cube_id: str) -> None:
         """Drop what is remembered of a cube's texts: it left memory, or it was erased."""
         self._words.forget(cube_id)
-
-    @property
-    def words_bytes(self) -> int:
-        """About what the words of cubes take in memory."""
-        return self._words.size_bytes
 
     def close(self) -> None:
         """Stop what works in the background."""

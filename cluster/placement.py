@@ -155,6 +155,7 @@ def _host_spec(plan: Plan, topology: Topology, number: int, chain_key: bytes) ->
         shard_count=topology.shards,
         chain_key=chain_key,
         storage_options=plan.settings.state.storage_options,
+        open_bytes=limits.open_bytes,
         limits=ShardLimits(
             open_cubes=limits.open_cubes,
             queue=limits.queue,

@@ -72,7 +72,7 @@ class WriterOut(Answer):
 
 class ShardOut(Answer):
     """A shard where it is open. `failure` says why it has to be opened anew; `tail_events` are those since the
-    snapshot.
+    snapshot, held in memory as `tail_bytes`.
     """
 
     shard: int
@@ -84,10 +84,23 @@ class ShardOut(Answer):
     writer: WriterOut
     open_cubes: int
     tail_events: int
+    tail_bytes: int
     incidents: list[str]
 
 
+class OpenMemoryOut(Answer):
+    """What a host's open cubes hold: an estimate, kept below `limit_bytes` by dropping the coldest (`evictions`)."""
+
+    open_cubes: int
+    open_bytes: int
+    limit_bytes: int
+    evictions: int
+
+
 class HostOut(PartOut):
+    """A host: the cubes that it has open, and the shards that it owns."""
+
+    memory: OpenMemoryOut
     shards: list[ShardOut]
 
 

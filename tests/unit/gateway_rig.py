@@ -16,6 +16,7 @@ from actors.memory.draft import Sealer
 from actors.memory.governance import Caller
 from actors.memory.ports import JsonObject
 from actors.memory.requests import JobStatus, NewKey
+from actors.memory_budget import MemoryBudget
 from actors.shard import Shard, ShardLimits, ShardParts
 from actors.stores.journal import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex
@@ -118,7 +119,7 @@ class GatewayRig:
         spec = HostSpec(host_name(number), "plain", "plain", self.topology.shards_of(number), SHARDS, KEY)
         self.parts[host_name(number)] = CubeHost(spec, self._open_shard, self.system.host, SystemClock())
 
-    def _open_shard(self, number: int) -> Shard:
+    def _open_shard(self, number: int, budget: MemoryBudget) -> Shard:
         parts = ShardParts(
             journal=PlainJournal(self.storage[number], KEY),
             snapshots=self.snapshots[number],

@@ -200,6 +200,10 @@ class MilvusVectorIndex:
         )
         return [(int(hit["entity"][ROW]), float(hit["distance"])) for hit in found[0]]
 
+    def held_bytes(self, cube_id: str) -> int:
+        """Vectors are the server's to hold."""
+        return 0
+
     def unload(self, cube_id: str) -> None:
         """Nothing of a cube is in this process."""
 
