@@ -47,8 +47,8 @@ class CubeActor:
     def change_cube(self, caller: Caller, cube_id: str, name: str | None, policy: Mapping[str, Any] | None) -> CubeView:
         return self._call(lambda: self._host.change_cube(caller, cube_id, name, policy))
 
-    def add(self, caller: Caller, cube_id: str, request: AddMemories) -> Added:
-        return self._call(lambda: self._host.add(caller, cube_id, request))
+    def add_many(self, cube_id: str, asked: Sequence[tuple[Caller, AddMemories]]) -> list[Added | MemosError]:
+        return self._call(lambda: self._host.add_many(cube_id, asked))
 
     def list_memories(self, caller: Caller, cube_id: str, request: ListMemories) -> Page[Memory]:
         return self._call(lambda: self._host.list_memories(caller, cube_id, request))

@@ -10,7 +10,9 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from actors.access import AccessTable
@@ -115,13 +117,36 @@ class CubeHost:
 
     def add(self, caller: Caller, cube_id: str, request: AddMemories) -> Added:
         """Durable when it returns; searchable too, when the request waits for the index."""
+        [answer] = self.add_many(cube_id, [(caller, request)])
+        if isinstance(answer, MemosError):
+            raise answer
+        return answer
+
+    def add_many(self, cube_id: str, asked: Sequence[tuple[Caller, AddMemories]]) -> list[Added | MemosError]:
+        """Several adds to one cube, in order, each answered with what `add` returns or raises. Raises Fenced."""
+        answers: list[Added | MemosError | Future[Added]] = []
+        with ExitStack() as pinned:
+            for caller, request in asked:
+                try:
+                    answers.append(self._submit_add(pinned, caller, cube_id, request))
+                except MemosError as error:
+                    answers.append(error)
+            settled = [_settled(answer) for answer in answers]
+        waiting = [
+            answer.version
+            for answer, (_, request) in zip(settled, asked, strict=True)
+            if isinstance(answer, Added) and request.wait is Wait.INDEX
+        ]
+        if waiting:
+            self._shard(shard_of(cube_id, self._spec.shard_count)).wait_indexed(cube_id, max(waiting))
+        return settled
+
+    def _submit_add(self, pinned: ExitStack, caller: Caller, cube_id: str, request: AddMemories) -> Future[Added]:
         shard = self._enter(caller, Action.ADD, cube_id)
         idempotency = commands.idempotency_of(self._spec.chain_key, cube_id, caller.principal, request)
         origin = self._origin(caller, idempotency)
-        added = shard.run(cube_id, lambda draft: commands.add(draft, origin, request, secrets.token_bytes))
-        if request.wait is Wait.INDEX:
-            shard.wait_indexed(cube_id, added.version)
-        return added
+        decide = partial(commands.add, origin=origin, request=request, random_bytes=secrets.token_bytes)
+        return pinned.enter_context(shard.submitted(cube_id, decide))
 
     def change_memory(self, caller: Caller, cube_id: str, request: ChangeMemory) -> Memory:
         shard = self._enter(caller, Action.CHANGE, cube_id)
@@ -233,6 +258,18 @@ class CubeHost:
 
     def _origin(self, caller: Caller, idempotency: str = "") -> Origin:
         return Origin(caller.principal, caller.request_id, self._clock.now_us(), idempotency)
+
+
+def _settled(answer: Added | MemosError | Future[Added]) -> Added | MemosError:
+    """What became of an add; Fenced is raised, since it concerns the whole host."""
+    if isinstance(answer, Future):
+        try:
+            return answer.result()
+        except MemosError as error:
+            answer = error
+    if isinstance(answer, Fenced):
+        raise answer
+    return answer
 
 
 def _ignore(_: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -107,6 +108,12 @@ class Shard:
         """Decide in the writer's sequence and return once the events are durable."""
         with self._cubes.pinned(cube_id):
             return self.writer.submit(cube_id, decide).result()
+
+    @contextmanager
+    def submitted(self, cube_id: str, decide: Callable[[CubeDraft], R]) -> Iterator[Future[R]]:
+        """As `run`, without waiting: a future. Wait for it before the block ends, which keeps the cube in memory."""
+        with self._cubes.pinned(cube_id):
+            yield self.writer.submit(cube_id, decide)
 
     @contextmanager
     def reading(self, cube_id: str) -> Iterator[OpenCube]:

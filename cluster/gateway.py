@@ -40,7 +40,7 @@ from actors.memory.requests import (
 )
 from actors.memory.system import Identity
 from cluster.calling import RetryRule, repeated
-from cluster.coalescing import Answer, Asked, CoalescedSearches
+from cluster.cube_calls import CubeCalls
 from cluster.directory import EMBEDDER, SYSTEM, Directory, host_name
 from cluster.identities import Identities
 from cluster.jobs import JobRunner
@@ -70,7 +70,7 @@ class Gateway:
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
         self._identities = Identities(parts.clock)
-        self._searches = CoalescedSearches(self._search_many)
+        self._cubes = CubeCalls(parts.directory, self._owner)
 
     # keys and principals
 
@@ -162,8 +162,7 @@ class Gateway:
         """Durable when it returns, and there once even when a host died meanwhile."""
         if not request.idempotency_key:
             request = replace(request, idempotency_key=f"gateway-{secrets.token_hex(16)}")
-        added: Added = await self._host(cube_id, "add", caller, cube_id, request)
-        return added
+        return await repeated(self._parts.retry, lambda: self._cubes.add(caller, cube_id, request))
 
     async def list_memories(self, caller: Caller, cube_id: str, request: ListMemories) -> Page[Memory]:
         page: Page[Memory] = await self._host(cube_id, "list_memories", caller, cube_id, request)
@@ -196,7 +195,7 @@ class Gateway:
         error of one cube is the whole search's.
         """
         asked = list(dict.fromkeys(cube_ids))
-        searches = (self._searches.search(cube_id, caller, request) for cube_id in asked)
+        searches = (self._cubes.search(caller, cube_id, request) for cube_id in asked)
         answers = await asyncio.gather(*searches, return_exceptions=True)
         hits: list[Hit] = []
         degraded: list[Shortfall] = []
@@ -210,10 +209,6 @@ class Gateway:
                 degraded += answer.degraded
         hits.sort(key=lambda hit: -hit.score)
         return CubeHits(tuple(hits[: request.top_k]), tuple(dict.fromkeys(degraded)))
-
-    async def _search_many(self, cube_id: str, asked: Sequence[Asked]) -> Sequence[Answer]:
-        answers: Sequence[Answer] = await self._once(cube_id, "search_many", cube_id, asked)
-        return answers
 
     # jobs
 

@@ -1,4 +1,4 @@
-"""Searches of one cube travel together, and none of them pays for another's fate."""
+"""Calls for one cube travel together, and none of them pays for another's fate."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from actors.errors import CubeNotFound, Unavailable
-from actors.memory.governance import Caller
-from actors.memory.requests import CubeHits, SearchCube, Shortfall
-from cluster.coalescing import AT_ONCE, TOGETHER, Answer, Asked, CoalescedSearches
+from actors.errors import CubeNotFound, MemosError, Unavailable
+from actors.memory.requests import CubeHits, Shortfall
+from cluster.coalescing import Coalesced, Together
 from tests.unit.edge import run
 
-CALLER = Caller("olga", "key-o", "req")
-
-
-def search(query: str) -> SearchCube:
-    return SearchCube(query, None, "words", 5)
+AT_ONCE, TOGETHER = 2, 8
 
 
 def hits(query: str) -> CubeHits:
@@ -30,19 +25,18 @@ class Host:
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str]]] = []
         self.gate = asyncio.Event()
-        self.searches = CoalescedSearches(self._search_many)
+        self.searches: Coalesced[str, CubeHits] = Coalesced(self._search_many, Together(AT_ONCE, TOGETHER))
         self.down = False
 
-    async def _search_many(self, cube_id: str, asked: Sequence[Asked]) -> Sequence[Answer]:
-        queries = [request.query for _, request in asked]
-        self.calls.append((cube_id, queries))
+    async def _search_many(self, cube_id: str, queries: Sequence[str]) -> Sequence[CubeHits | MemosError]:
+        self.calls.append((cube_id, list(queries)))
         await self.gate.wait()
         if self.down:
             raise Unavailable("host-0 is down")
         return [CubeNotFound("no cube") if query == "hidden" else hits(query) for query in queries]
 
-    def ask(self, cube_id: str, query: str) -> asyncio.Task[CubeHits]:
-        return asyncio.create_task(self.searches.search(cube_id, CALLER, search(query)))
+    def ask(self, cube_id: str, query: str, weight: int = 1) -> asyncio.Task[CubeHits]:
+        return asyncio.create_task(self.searches.call(cube_id, query, weight))
 
 
 async def settle() -> None:
@@ -121,5 +115,21 @@ def test_a_caller_that_goes_leaves_the_others() -> None:
         with pytest.raises(asyncio.CancelledError):
             await asked[-1]
         assert all("q5" not in queries for _, queries in host.calls)
+
+    run(play())
+
+
+def test_a_call_carries_no_more_than_its_weight_and_one_at_least() -> None:
+    async def play() -> None:
+        host = Host()
+        asked = []
+        for number in range(AT_ONCE):
+            asked.append(host.ask("c", f"first{number}"))
+            await settle()
+        asked += [host.ask("c", query, weight) for query, weight in (("a", 5), ("b", 4), ("heavy", 50), ("d", 1))]
+        await settle()
+        host.gate.set()
+        await asyncio.gather(*asked)
+        assert [queries for _, queries in host.calls[AT_ONCE:]] == [["a"], ["b"], ["heavy"], ["d"]]
 
     run(play())

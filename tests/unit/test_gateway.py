@@ -39,7 +39,7 @@ async def test_a_cube_lives_with_its_host(rig: GatewayRig) -> None:
     for cube in (a, b):
         added = await rig.gateway.add(rig.root, cube, texts(f"in {cube}"))
         assert (await rig.gateway.read_memory(rig.root, cube, added.memories[0].id, None)).text == f"in {cube}"
-    assert {name for name, method in rig.directory.calls if method == "add"} == {"host-0", "host-1"}
+    assert {name for name, method in rig.directory.calls if method == "add_many"} == {"host-0", "host-1"}
     assert [v.id for v in (await rig.gateway.list_cubes(rig.root, 10, None)).items] == [a, b]
 
 
@@ -56,7 +56,7 @@ async def test_a_cube_that_was_only_registered_is_healed_when_touched(rig: Gatew
 @runs
 async def test_an_add_whose_answer_was_lost_is_there_once(rig: GatewayRig) -> None:
     await created(rig, "c")
-    rig.directory.lose["add"] = 3
+    rig.directory.lose["add_many"] = 3
     added = await rig.gateway.add(rig.root, "c", texts("once"))
     page = await rig.gateway.list_memories(rig.root, "c", ListMemories())
     assert [m.id for m in page.items] == [added.memories[0].id]
