@@ -149,8 +149,8 @@ class MilvusVectorIndex:
         return int(counted[0]["count(*)"])
 
     def search(self, cube_id: str, query: Vectors, allowed: Mask, k: int) -> Hits:
-        """Exact under any mask. A mask that a few integers describe takes one search, up to `bounds.lists` of them
-        when it lists its rows; another one is sifted, see `_sifted`.
+        """Exact under any mask: few rows far apart are listed, in up to `bounds.lists` searches; other masks are
+        sifted.
         """
         rows = np.flatnonzero(allowed).astype(np.int64)
         k = min(k, len(rows))
@@ -159,7 +159,7 @@ class MilvusVectorIndex:
         cube = say.cube_key(cube_id)
         vector = np.ascontiguousarray(query, dtype=np.float32).reshape(-1)
         self._join()
-        expressions = say.exactly(cube, rows, self._bounds) if k <= self._bounds.fetched_rows else None
+        expressions = say.lists(cube, rows, self._bounds)
         if expressions is None:
             hits = self._sifted(cube, rows, allowed, vector, k)
         else:
@@ -167,20 +167,22 @@ class MilvusVectorIndex:
         return sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k]
 
     def _sifted(self, cube: str, rows: Rows, allowed: Mask, query: Vectors, k: int) -> Hits:
-        """The best `k` of the allowed rows, or more: fetch more than `k` rows and leave out those not allowed.
+        """The best `k` of the allowed rows, or more: fetch more of the span they lie in, and leave out the others.
 
-        Four times as many each time that too few stayed, then all rows, piece by piece. With F the rows of one answer
-        and a mask over n rows that is at most 1 + log4(F) + n/F searches; rows that are allowed independently of their
-        scores take one.
+        Of `k` and as many more as are not allowed, `k` are left: so a mask with few gaps takes one search, and so does
+        one whose rows are allowed whatever their scores. Where too few are left, four times as many are fetched, and at
+        last all rows, piece by piece. With F rows in an answer that is at most 1 + log4(F) + n/F searches for n rows.
         """
         first, last = int(rows[0]), int(rows[-1])
-        limit = 2 * k * (last - first + 1) // len(rows)
+        span = last - first + 1
+        enough = k + span - len(rows)
+        limit = min(enough, (3 * k // 2 + 8) * span // len(rows))
         while limit <= self._bounds.fetched_rows:
             hits = self._nearest(say.between(cube, first, last), query, limit)
             kept = [hit for hit in hits if allowed[hit[0]]]
-            if len(kept) >= k or len(hits) < limit:
+            if len(kept) >= k or len(hits) < limit or limit == enough:
                 return kept
-            limit *= 4
+            limit = min(enough, 4 * limit)
         every = say.pieces(cube, first, last, self._bounds)
         hits = [hit for piece in every for hit in self._nearest(piece, query, self._bounds.fetched_rows)]
         return [hit for hit in hits if allowed[hit[0]]]
