@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import ray
+
 from actors.embedder_actor import RemoteEmbedder
-from actors.errors import Fenced
+from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
@@ -24,7 +26,7 @@ from actors.memory.requests import (
     SearchCube,
     VerifyReport,
 )
-from actors.remote_actor import ActorAddress, InstanceClaim, leave, opened
+from actors.remote_actor import HEALTH, ActorAddress, InstanceClaim, leave, node_id, opened
 from actors.system_actor import RemoteAccess
 
 R = TypeVar("R")
@@ -63,8 +65,8 @@ class CubeActor:
     def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         return self._call(lambda: self._host.history(caller, cube_id, memory_id))
 
-    def search(self, caller: Caller, cube_id: str, request: SearchCube) -> CubeHits:
-        return self._call(lambda: self._host.search(caller, cube_id, request))
+    def search_many(self, cube_id: str, asked: Sequence[tuple[Caller, SearchCube]]) -> list[CubeHits | MemosError]:
+        return self._call(lambda: self._host.search_many(cube_id, asked))
 
     def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
         return self._call(lambda: self._host.verify(caller, cube_id))
@@ -75,9 +77,11 @@ class CubeActor:
     def set_cluster_access(self, access: ClusterAccess) -> None:
         self._host.set_cluster_access(access)
 
+    @ray.method(concurrency_group=HEALTH)
     def status(self) -> JsonObject:
-        return self._host.status()
+        return {"node": node_id(), **self._host.status()}
 
+    @ray.method(concurrency_group=HEALTH)
     def ready(self) -> list[str]:
         return self._host.ready()
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import ray
 
 from actors.errors import Unavailable
-from actors.memory.ports import Embedder, JsonObject, Vectors
-from actors.remote_actor import ActorAddress, RemoteCalls
+from actors.footprint import footprint
+from actors.memory.ports import JsonObject, Vectors
+from actors.remote_actor import HEALTH, ActorAddress, RemoteCalls, node_id
 
 if TYPE_CHECKING:
     from actors.models.embedder import EmbedderSpec
@@ -20,12 +22,13 @@ EMBED_TIMEOUT_S = 300.0
 
 
 class EmbedderActor:
-    """One model for the texts that come in. Its threads are its own; calls queue in Ray."""
+    """One model for the texts that come in, its threads its own. Calls that come together are embedded together."""
 
     def __init__(self, spec: EmbedderSpec) -> None:
         from actors.models.embedder import TransformersEmbedder  # hosts import this module without torch
+        from actors.models.shared_batches import SharedBatches
 
-        self._embedder: Embedder = TransformersEmbedder(spec)
+        self._embedder = SharedBatches(TransformersEmbedder(spec))
 
     def describe(self) -> tuple[str, int]:
         """(model id, dimension)"""
@@ -34,9 +37,17 @@ class EmbedderActor:
     def embed(self, texts: Sequence[str]) -> Vectors:
         return self._embedder.embed(texts)
 
+    @ray.method(concurrency_group=HEALTH)
     def status(self) -> JsonObject:
-        return {"model": self._embedder.model_id, "dimension": self._embedder.dimension}
+        return {
+            "node": node_id(),
+            **footprint(),
+            "model": self._embedder.model_id,
+            "dimension": self._embedder.dimension,
+            "waiting": self._embedder.waiting,
+        }
 
+    @ray.method(concurrency_group=HEALTH)
     def ready(self) -> list[str]:
         return []
 

@@ -6,6 +6,7 @@ MemosError
 │   ├── PolicyUnavailable     a policy asks for something that this build does not do
 │   ├── MalformedBody         not JSON, not UTF-8, or nested too deep
 │   ├── RequestTooLarge       over a stated limit
+│   ├── BodyTooSlow           the body did not arrive in time
 │   └── ContextOverflow       the question alone does not fit the model's context
 ├── AccessError
 │   ├── Unauthenticated       no key, or one that is unknown, expired or revoked
@@ -83,6 +84,10 @@ class PolicyUnavailable(InvalidRequest):
 
 class MalformedBody(InvalidRequest):
     slug, status, title = "malformed-body", 400, "The body cannot be read"
+
+
+class BodyTooSlow(InvalidRequest):
+    slug, status, title = "body-too-slow", 408, "The body did not arrive in time"
 
 
 class RequestTooLarge(InvalidRequest):

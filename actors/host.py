@@ -7,16 +7,16 @@ gets CubeNotFound before anything of the cube is touched.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from actors.access import AccessTable
 from actors.clock import SystemClock
 from actors.errors import CubeNotFound, Fenced, MemosError
+from actors.footprint import footprint
 from actors.listing import page_of
 from actors.memory import commands
 from actors.memory.commands import CubeDraft
@@ -40,6 +40,7 @@ from actors.memory.requests import (
     VerifyReport,
     Wait,
 )
+from actors.memory_budget import MemoryBudget
 from actors.shard import Shard
 from actors.shard_opening import HostSpec, open_shard
 
@@ -49,10 +50,17 @@ log = logging.getLogger(__name__)
 
 
 class CubeHost:
-    """The shards that one process owns. `open_shard(number)` opens one of `spec.shards`."""
+    """The shards that one process owns. `open_shard(number, budget)` opens one of `spec.shards`."""
 
-    def __init__(self, spec: HostSpec, open_shard: Callable[[int], Shard], access: AccessSource, clock: Clock) -> None:
+    def __init__(
+        self,
+        spec: HostSpec,
+        open_shard: Callable[[int, MemoryBudget], Shard],
+        access: AccessSource,
+        clock: Clock,
+    ) -> None:
         self._spec = spec
+        self._budget = MemoryBudget(spec.open_bytes)
         self._open_shard = open_shard
         self._clock = clock
         self._access = AccessTable(access)
@@ -60,7 +68,7 @@ class CubeHost:
         self._shards: dict[int, Shard] = {}
         try:
             for number in spec.shards:
-                self._shards[number] = open_shard(number)
+                self._shards[number] = open_shard(number, self._budget)
         except BaseException:
             self.close()  # what stays open here would lock out the next try
             raise
@@ -68,7 +76,7 @@ class CubeHost:
     @classmethod
     def open(cls, spec: HostSpec, embedder: Embedder, access: AccessSource) -> CubeHost:
         """Claim every shard of the spec on its storage. Raises what opening a journal raises."""
-        return cls(spec, lambda number: open_shard(spec, number, embedder), access, SystemClock())
+        return cls(spec, lambda number, budget: open_shard(spec, number, embedder, budget), access, SystemClock())
 
     # cubes
 
@@ -153,6 +161,18 @@ class CubeHost:
     def search(self, caller: Caller, cube_id: str, request: SearchCube) -> CubeHits:
         return self._enter(caller, Action.SEARCH, cube_id).search(cube_id, request)
 
+    def search_many(self, cube_id: str, asked: Sequence[tuple[Caller, SearchCube]]) -> list[CubeHits | MemosError]:
+        """Several searches of one cube, each answered with its hits or with what it raised. Raises Fenced."""
+        answers: list[CubeHits | MemosError] = []
+        for caller, request in asked:
+            try:
+                answers.append(self.search(caller, cube_id, request))
+            except Fenced:
+                raise
+            except MemosError as error:
+                answers.append(error)
+        return answers
+
     def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
         shard = self._enter(caller, Action.VERIFY, cube_id)
         problems = shard.verify(cube_id)
@@ -172,7 +192,8 @@ class CubeHost:
     def status(self) -> JsonObject:
         return {
             "host": self._spec.name,
-            "pid": os.getpid(),
+            **footprint(),
+            "memory": self._budget.status(),
             "shards": {str(number): shard.status() for number, shard in self._shards.items()},
         }
 
@@ -207,7 +228,7 @@ class CubeHost:
             if self._shards[number] is shard:
                 log.warning("shard %d is opened anew after: %s", number, shard.failure)
                 shard.close()
-                self._shards[number] = self._open_shard(number)
+                self._shards[number] = self._open_shard(number, self._budget)
             return self._shards[number]
 
     def _origin(self, caller: Caller, idempotency: str = "") -> Origin:

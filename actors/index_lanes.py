@@ -22,14 +22,16 @@ log = logging.getLogger(__name__)
 class ProjectorPace:
     """How a projector groups its work.
 
-    `embed_batch` texts go into one call of the embedder. Vectors are flushed when the lane has nothing else to
-    do, or after `flush_rows` rows; until then a kill makes the next start embed them again.
+    `embed_batch` texts go into one call of the embedder. Words are put once the first has waited `lexical_linger_s`, or
+    somebody waits for them: a commit of their index costs as much as a hundred of them. Vectors are flushed when the
+    lane has nothing else to do, or after `flush_rows` rows; until then a kill makes the next start embed them again.
     Pauses after failures double from `first_pause_s` to `longest_pause_s`.
     """
 
-    embed_batch: int = 32
+    embed_batch: int = 128
     lexical_batch: int = 2000
-    flush_rows: int = 256
+    lexical_linger_s: float = 0.25
+    flush_rows: int = 512
     idle_s: float = 0.2
     first_pause_s: float = 0.1
     longest_pause_s: float = 10.0
@@ -40,6 +42,8 @@ class Lane(Protocol):
 
     name: str
     batch: int
+    linger_s: float
+    """How long work may gather, from its first piece on."""
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
         """Make the rows searchable before it returns; repeatable, when it raised half way."""
@@ -54,6 +58,7 @@ class DenseLane:
     """Embeds texts and puts their vectors."""
 
     name = DENSE
+    linger_s = 0.0
 
     def __init__(self, vectors: VectorIndex, embedder: Embedder, pace: ProjectorPace) -> None:
         self.batch = pace.embed_batch
@@ -86,7 +91,7 @@ class LexicalLane:
     name = LEXICAL
 
     def __init__(self, lexical: LexicalIndex, pace: ProjectorPace) -> None:
-        self.batch = pace.lexical_batch
+        self.batch, self.linger_s = pace.lexical_batch, pace.lexical_linger_s
         self._lexical = lexical
         self._position = NO_POSITION
 
@@ -121,6 +126,7 @@ class Follower:
         self._done: dict[str, int] = {}
         self._missed: Callable[[], Sequence[RowDelta]] | None = None
         self._unsettled = False
+        self._hurried = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"projector-{lane.name}", daemon=True)
 
@@ -148,6 +154,11 @@ class Follower:
     def waiting(self) -> int:
         return len(self._queue)
 
+    def hurry(self) -> None:
+        """Somebody waits: gather no longer."""
+        self._hurried = True
+        self._changed.notify_all()
+
     # its own thread
 
     def stop(self, timeout_s: float) -> None:
@@ -160,10 +171,12 @@ class Follower:
         pause_s = self._pace.first_pause_s
         while True:
             batch, stopping = self._next_batch()
-            if stopping and not self._unsettled:
+            if stopping and not self.lane.linger_s:
+                batch = []  # it is replayed; what only gathered is quickly done
+            if stopping and not batch and not self._unsettled:
                 return
             try:
-                self._work([] if stopping else batch)
+                self._work(batch)
             except BaseException as error:  # noqa: BLE001 - outer loop: an index that is down delays freshness, nothing
                 # else; a panic in its Rust code, which is no Exception, included
                 if stopping:
@@ -177,17 +190,22 @@ class Follower:
                 pause_s = min(2 * pause_s, self._pace.longest_pause_s)
             else:
                 pause_s = self._pace.first_pause_s
-                if not stopping:
-                    with self._changed:
-                        self._finish(batch)
+                with self._changed:
+                    self._finish(batch)
 
     def _next_batch(self) -> tuple[list[RowDelta], bool]:
         """The deltas to work on next, none when it is time to settle; and whether to stop instead."""
         with self._changed:
             idle_s = self._pace.idle_s if self._unsettled else None
             self._changed.wait_for(lambda: bool(self._queue) or self._stopping or not self.joined(), idle_s)
+            if self._queue and self.lane.linger_s and self.joined():
+                self._changed.wait_for(self._gathered, self.lane.linger_s)
+            self._hurried = False
             batch = list(islice(self._queue, self.lane.batch)) if self.joined() else []
             return batch, self._stopping
+
+    def _gathered(self) -> bool:
+        return self._hurried or self._stopping or len(self._queue) >= self.lane.batch
 
     def _work(self, batch: list[RowDelta]) -> None:
         if self._missed is not None and not self._stopping:

@@ -19,8 +19,10 @@ import orjson
 from actors.errors import Corrupted
 from actors.memory.cube import CubeState
 from actors.memory.events import Event
+from actors.memory.footprint import event_bytes
 from actors.memory.ports import Snapshots
 from actors.memory.rows import RowChange
+from actors.memory_budget import MemoryBudget
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +46,30 @@ class OpenCube:
 class OpenCubes:
     """Safe to use from many threads. A cube may be changed only while it is pinned."""
 
-    def __init__(self, snapshots: Snapshots, fold: Fold, limit: int, on_evict: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        fold: Fold,
+        limit: int,
+        budget: MemoryBudget,
+        footprint: Callable[[str], int],
+        on_evict: Callable[[str], None],
+    ) -> None:
+        """At most `limit` cubes stay open beside those in use, and what `budget` lets. `footprint(cube_id)` is what an
+        open cube holds in bytes outside of its state; `on_evict(cube_id)` drops it.
+        """
         self._snapshots = snapshots
         self._fold = fold
         self._limit = limit
+        self._budget = budget
+        self._footprint = footprint
         self._on_evict = on_evict
         self._guard = threading.Lock()
         self._open: OrderedDict[str, OpenCube] = OrderedDict()
         self._loading: dict[str, threading.Event] = {}
         self._tail: dict[str, list[Event]] = {}
         self.tail_events = 0
+        self.tail_bytes = 0
         self.incidents: list[str] = []
 
     def extend_tail(self, events: Iterable[Event]) -> None:
@@ -65,6 +81,8 @@ class OpenCubes:
         for event in events:
             self._tail.setdefault(event.cube_id, []).append(event)
             self.tail_events += 1
+            self.tail_bytes += event_bytes(event)
+        self._budget.tail(self, self.tail_bytes)
 
     @contextmanager
     def pinned(self, cube_id: str) -> Iterator[OpenCube]:
@@ -73,7 +91,7 @@ class OpenCubes:
         try:
             yield cube
         finally:
-            self._unpin(cube)
+            self._unpin(cube_id, cube)
 
     def _pin(self, cube_id: str) -> OpenCube:
         while True:
@@ -98,17 +116,32 @@ class OpenCubes:
                 del self._loading[cube_id]
             loading.set()
 
-    def _unpin(self, cube: OpenCube) -> None:
-        evicted: list[str] = []
+    def _unpin(self, cube_id: str, cube: OpenCube) -> None:
+        size_bytes = cube.state.held_bytes + self._footprint(cube_id)
         with self._guard:
             cube.pins -= 1
-            if len(self._open) > self._limit:
-                cold = [name for name, candidate in self._open.items() if candidate.pins == 0]
-                evicted = cold[: len(self._open) - self._limit]
-                for name in evicted:
-                    del self._open[name]
-        for name in evicted:
-            self._on_evict(name)
+            if self._open.get(cube_id) is cube:
+                self._budget.used(self, cube_id, size_bytes)
+            over = len(self._open) - self._limit
+            cold = [name for name, held in self._open.items() if held.pins == 0][:over] if over > 0 else []
+        for name in cold:
+            self.evict(name)
+        self._budget.trim()
+
+    def evict(self, cube_id: str) -> bool:
+        """Drop a cube from memory; False when it is in use."""
+        with self._guard:
+            cube = self._open.get(cube_id)
+            if cube is not None and cube.pins:
+                return False
+            self._open.pop(cube_id, None)
+            self._budget.left(self, cube_id)
+        self._on_evict(cube_id)
+        return True
+
+    def close(self) -> None:
+        """Let the others of the host have the memory: nothing is opened after this."""
+        self._budget.forget(self)
 
     def _load(self, cube_id: str) -> CubeState:
         with self._guard:
@@ -193,8 +226,14 @@ class OpenCubes:
                 for cube_id, events in self._tail.items()
             }
             self._tail = {cube_id: events for cube_id, events in kept.items() if events}
-            self.tail_events = sum(len(events) for events in self._tail.values())
+            left = [event for events in self._tail.values() for event in events]
+            self.tail_events, self.tail_bytes = len(left), sum(map(event_bytes, left))
+            self._budget.tail(self, self.tail_bytes)
 
     def status(self) -> dict[str, int]:
         with self._guard:
-            return {"open_cubes": len(self._open), "tail_events": self.tail_events}
+            return {
+                "open_cubes": len(self._open),
+                "tail_events": self.tail_events,
+                "tail_bytes": self.tail_bytes,
+            }

@@ -63,26 +63,30 @@ class Projector:
         with self._changed:
             return all(follower.joined() for follower in self._followers if follower.lane.name == channel)
 
-    def wait(self, cube_id: str, version: int, timeout_s: float) -> bool:
-        """Whether every channel can find what was fed of a cube up to `version`, within the time given.
+    def wait(self, cube_id: str, version: int, timeout_s: float, channels: Container[str] = CHANNELS) -> bool:
+        """Whether these channels can find what was fed of a cube up to `version`, within the time given.
 
         False at once when the channel that lacks it is failing: waiting would not help.
         """
+        followers = [follower for follower in self._followers if follower.lane.name in channels]
 
         def settled() -> bool:
-            return all(f.reached(cube_id, version) or bool(f.failure) for f in self._followers)
+            return all(f.reached(cube_id, version) or bool(f.failure) for f in followers)
 
         with self._changed:
-            self._changed.wait_for(settled, timeout_s)
-            return all(follower.reached(cube_id, version) for follower in self._followers)
+            if not settled():
+                for follower in followers:
+                    follower.hurry()
+                self._changed.wait_for(settled, timeout_s)
+            return all(follower.reached(cube_id, version) for follower in followers)
 
-    def behind(self, cube_id: str, version: int) -> dict[str, str]:
-        """Channel -> why, for the channels that have not reached a cube's version."""
+    def behind(self, cube_id: str, version: int, channels: Container[str] = CHANNELS) -> dict[str, str]:
+        """Channel -> why, for those of the channels that have not reached a cube's version."""
         with self._changed:
             return {
                 follower.lane.name: follower.failure or f"changes not indexed yet: {follower.waiting()}"
                 for follower in self._followers
-                if not follower.reached(cube_id, version)
+                if follower.lane.name in channels and not follower.reached(cube_id, version)
             }
 
     def lag(self) -> dict[str, int]:
@@ -98,6 +102,8 @@ class Projector:
     def drain(self, timeout_s: float) -> bool:
         """Wait until everything fed so far is projected; False when that took too long or a channel fails."""
         with self._changed:
+            for follower in self._followers:
+                follower.hurry()
             self._changed.wait_for(lambda: all(not f.waiting() or bool(f.failure) for f in self._followers), timeout_s)
             return all(not follower.waiting() for follower in self._followers)
 

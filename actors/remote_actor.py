@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S = 2
 REOPEN_EXIT_CODE = 70
 OPENING_PAUSE_S = 1.0
+HEALTH = "health"
+"""Concurrency group of the calls that ask an actor how it is: they do not wait behind those that keep it busy."""
 
 H = TypeVar("H")
 
@@ -68,6 +70,12 @@ def translated(error: Exception, name: str) -> MemosError:
     if isinstance(error, RayActorError | ValueError):
         return Unavailable(f"{name} is down, it should be back soon", part=name, retry_after_s=RETRY_AFTER_S)
     return Unavailable(f"{name} cannot be reached: {type(error).__name__}", part=name, retry_after_s=RETRY_AFTER_S)
+
+
+def node_id() -> str:
+    """Id of the node that this actor runs on."""
+    found: str = ray.get_runtime_context().get_node_id()
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,25 +6,20 @@ passing the filter. No index answers outside it, and every number that enters a 
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 import numpy as np
 
 from actors.errors import Corrupted, InvalidRequest, StorageError
+from actors.lexical_channel import LexicalChannel, LexicalFound, SearchedRows, WordLimits
 from actors.memory.analysis import terms_of
 from actors.memory.filters import Predicate, parse_filter
 from actors.memory.ports import LexicalIndex, Mask, VectorIndex
-from actors.memory.ranking import DENSE, LEXICAL, LexicalQuery, Ranked, explain, fuse, lexical_query
+from actors.memory.ranking import DENSE, LEXICAL, Ranked, RowScores, explain, fuse
 from actors.memory.requests import Channel, CubeHits, Hit, Moment, SearchCube, Shortfall
 from actors.open_cubes import OpenCube
-
-MAX_QUERY_TERMS = 64
-"""Distinct terms of a query that count; the first ones of a longer query."""
 
 _FILTER_CHUNK_ROWS = 2048
 
@@ -33,15 +28,10 @@ _FILTER_CHUNK_ROWS = 2048
 class SearchDepth:
     """How many rows each channel proposes: at least `floor`, and `per_result` for each result asked for.
     With a `floor` below `RankingWeights.peak_rows`, how deep a search goes would sway the fusion.
-
-    A cube with up to `exhaustive_rows` allowed rows is scored row by row. `cached_terms` bounds the memory of
-    analysed texts.
     """
 
     floor: int = 200
     per_result: int = 10
-    exhaustive_rows: int = 400
-    cached_terms: int = 4_000_000
 
     def rows(self, top_k: int) -> int:
         return max(self.floor, self.per_result * top_k)
@@ -50,9 +40,9 @@ class SearchDepth:
 class Freshness(Protocol):
     """How far the indexes have come; the shard's projector."""
 
-    def wait(self, cube_id: str, version: int, timeout_s: float) -> bool: ...
+    def wait(self, cube_id: str, version: int, timeout_s: float, channels: Container[str]) -> bool: ...
 
-    def behind(self, cube_id: str, version: int) -> dict[str, str]: ...
+    def behind(self, cube_id: str, version: int, channels: Container[str]) -> dict[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +65,15 @@ class CubeSearch:
         lexical: LexicalIndex,
         model_id: str,
         depth: SearchDepth | None = None,
+        words: WordLimits | None = None,
         on_damage: Callable[[str, Corrupted], None] = lambda channel, damage: None,
     ) -> None:
         """`on_damage(channel, what was found)` is told when an index turns out to be damaged."""
         self._vectors = vectors
-        self._lexical = lexical
+        self._words = LexicalChannel(lexical, words)
         self._model_id = model_id
         self._depth = depth or SearchDepth()
         self._on_damage = on_damage
-        self._terms = _RowTerms(self._depth.cached_terms)
 
     def search(self, cube: OpenCube, request: SearchCube, freshness: Freshness, wait_s: float) -> CubeHits:
         """The best `request.top_k` memories. Waits up to `wait_s` for the indexes to reach the version searched.
@@ -96,64 +86,46 @@ class CubeSearch:
             raise InvalidRequest("top_k must be 1 or more")
         view = _view(cube, request.as_of)
         degraded: list[Shortfall] = []
-        if not freshness.wait(view.cube_id, view.version, wait_s):
-            lagging = freshness.behind(view.cube_id, view.version)
-            degraded += [Shortfall(name, reason) for name, reason in lagging.items() if name in request.channels]
+
+        def await_index(channel: str) -> None:
+            if not freshness.wait(view.cube_id, view.version, wait_s, (channel,)):
+                behind = freshness.behind(view.cube_id, view.version, (channel,))
+                degraded.extend(Shortfall(name, reason) for name, reason in behind.items())
+
+        if Channel.DENSE in request.channels:
+            await_index(DENSE)
         allowed = view.live if matches is None else _passing(cube, view, matches)
-        scores: dict[str, dict[int, float]] = {}
-        query = LexicalQuery((), 0.0, 1.0)
+        scores: dict[str, RowScores] = {}
+        found: LexicalFound | None = None
         if Channel.LEXICAL in request.channels:
-            try:
-                query = self._lexical_query(view, request.query)
-                scores[LEXICAL] = self._lexical_scores(view, query, allowed, request.top_k)
-            except StorageError as error:
-                degraded.append(self._shortfall(LEXICAL, error))
+            searched = SearchedRows(view.cube_id, view.version, view.texts, view.live, allowed)
+            depth = self._depth.rows(request.top_k)
+            found = self._words.search(searched, request.query, depth)
+            if found is None:
+                await_index(LEXICAL)
+                try:
+                    found = self._words.search_stored(searched, request.query, depth)
+                except StorageError as error:
+                    degraded.append(self._shortfall(LEXICAL, error))
+            if found is not None:
+                scores[LEXICAL] = found.scores
         if Channel.DENSE in request.channels:
             self._add_dense(view, request, allowed, scores, degraded)
-        self._complete_lexical(view, query, scores)
-        ranked = fuse(scores, request.top_k)
-        return CubeHits(self._hits(cube, view, query, ranked), tuple(degraded))
+        if found is not None:
+            _complete_lexical(found, scores)
+        return CubeHits(self._hits(cube, view, request, found, fuse(scores, request.top_k)), tuple(degraded))
+
+    def held_bytes(self, cube_id: str) -> int:
+        """What is remembered of a cube's texts takes in memory."""
+        return self._words.held_bytes(cube_id)
 
     def forget(self, cube_id: str) -> None:
         """Drop what is remembered of a cube's texts: it left memory, or it was erased."""
-        self._terms.forget(cube_id)
+        self._words.forget(cube_id)
 
-    # lexical
-
-    def _lexical_query(self, view: _View, text: str) -> LexicalQuery:
-        terms = list(islice(dict.fromkeys(terms_of(text)), MAX_QUERY_TERMS))
-        return lexical_query(terms, self._lexical.statistics(view.cube_id, terms, view.version))
-
-    def _lexical_scores(self, view: _View, query: LexicalQuery, allowed: Mask, top_k: int) -> dict[int, float]:
-        """Row -> score of the allowed rows that hold a term of the query, at least the most promising of them."""
-        if not query.weighted:
-            return {}
-        count = int(allowed.sum())
-        if count <= self._depth.exhaustive_rows:
-            rows = np.flatnonzero(allowed).tolist()
-        else:
-            # Of the rows that the index proposes, only the allowed ones stay: ask for more when those are few.
-            share = count / max(1, int(view.live.sum()))
-            limit = min(int(self._depth.rows(top_k) / share) + 1, len(allowed))
-            proposed = self._lexical.candidates(view.cube_id, query.weighted, view.version, limit)
-            rows = [row for row in proposed if row < len(allowed) and allowed[row]]
-        scored = ((row, self._lexical_score(view, query, row)) for row in rows)
-        return {row: score for row, score in scored if score > 0.0}
-
-    def _lexical_score(self, view: _View, query: LexicalQuery, row: int) -> float:
-        return query.score(self._terms.of(view.cube_id, row, view.texts[row]))
-
-    def _complete_lexical(self, view: _View, query: LexicalQuery, scores: dict[str, dict[int, float]]) -> None:
-        """Score what only the dense channel proposed; without a term that could match, lexical has no say."""
-        if LEXICAL not in scores:
-            return
-        if query.bound <= 0.0 and DENSE in scores:
-            del scores[LEXICAL]
-            return
-        held = scores[LEXICAL]
-        for row in scores.get(DENSE, ()):
-            if row not in held:
-                held[row] = self._lexical_score(view, query, row)
+    def close(self) -> None:
+        """Stop what works in the background."""
+        self._words.close()
 
     # dense
 
@@ -162,7 +134,7 @@ class CubeSearch:
         view: _View,
         request: SearchCube,
         allowed: Mask,
-        scores: dict[str, dict[int, float]],
+        scores: dict[str, RowScores],
         degraded: list[Shortfall],
     ) -> None:
         if request.query_vector is None:
@@ -175,7 +147,7 @@ class CubeSearch:
             depth = self._depth.rows(request.top_k)
             try:
                 nearest = dict(self._vectors.search(view.cube_id, vector, allowed, depth))
-                others = [row for row in scores.get(LEXICAL, ()) if row not in nearest]
+                others = [row for row in _rows_of(scores.get(LEXICAL)) if row not in nearest]
                 if others and len(nearest) == depth:
                     only = np.zeros_like(allowed)
                     only[others] = True
@@ -183,7 +155,7 @@ class CubeSearch:
             except StorageError as error:
                 degraded.append(self._shortfall(DENSE, error))
             else:
-                scores[DENSE] = nearest
+                scores[DENSE] = RowScores.of(nearest)
 
     # answering
 
@@ -192,46 +164,34 @@ class CubeSearch:
             self._on_damage(channel, error)
         return Shortfall(channel, str(error))
 
-    def _hits(self, cube: OpenCube, view: _View, query: LexicalQuery, ranked: list[Ranked]) -> tuple[Hit, ...]:
+    def _hits(
+        self, cube: OpenCube, view: _View, request: SearchCube, found: LexicalFound | None, ranked: list[Ranked]
+    ) -> tuple[Hit, ...]:
         with cube.lock:
             memories = [cube.state.at(view.memory_ids[item.row], view.version) for item in ranked]
         hits = []
         for item, memory in zip(ranked, memories, strict=True):
-            matched = query.matched(self._terms.of(view.cube_id, item.row, view.texts[item.row]))
-            hits.append(Hit(memory, item.score, item.channels, explain(item, matched)))
+            reason = ""
+            if request.explain:
+                matched = [] if found is None else found.query.matched(terms_of(view.texts[item.row]))
+                reason = explain(item, matched)
+            hits.append(Hit(memory, item.score, item.channels, reason))
         return tuple(hits)
 
 
-class _RowTerms:
-    """Analysed texts of rows, the recently used ones; bounded by their terms. A row's text never changes."""
+def _complete_lexical(found: LexicalFound, scores: dict[str, RowScores]) -> None:
+    """Score what only the dense channel proposed; without a term that could match, lexical has no say."""
+    dense = scores.get(DENSE)
+    if dense is None:
+        return
+    if found.query.bound <= 0.0:
+        del scores[LEXICAL]
+        return
+    scores[LEXICAL] = found.of(np.union1d(scores[LEXICAL].rows, dense.rows))
 
-    def __init__(self, max_terms: int) -> None:
-        self._max_terms = max_terms
-        self._lock = threading.Lock()
-        self._held: OrderedDict[tuple[str, int], tuple[str, ...]] = OrderedDict()
-        self._size = 0
 
-    def of(self, cube_id: str, row: int, text: str) -> tuple[str, ...]:
-        key = (cube_id, row)
-        with self._lock:
-            terms = self._held.get(key)
-            if terms is not None:
-                self._held.move_to_end(key)
-                return terms
-        terms = terms_of(text)
-        with self._lock:
-            if key not in self._held:
-                self._held[key] = terms
-                self._size += len(terms) + 1
-            while self._size > self._max_terms:
-                _, dropped = self._held.popitem(last=False)
-                self._size -= len(dropped) + 1
-        return terms
-
-    def forget(self, cube_id: str) -> None:
-        with self._lock:
-            for key in [key for key in self._held if key[0] == cube_id]:
-                self._size -= len(self._held.pop(key)) + 1
+def _rows_of(scores: RowScores | None) -> list[int]:
+    return [] if scores is None else scores.rows.tolist()
 
 
 def _view(cube: OpenCube, as_of: Moment | None) -> _View:

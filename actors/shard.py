@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from actors.memory.events import Event
 from actors.memory.ports import Clock, Embedder, Journal, JsonObject, LexicalIndex, Snapshots, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
 from actors.memory.requests import CubeHits, SearchCube
+from actors.memory_budget import MemoryBudget
 from actors.open_cubes import Captured, OpenCube, OpenCubes
 from actors.projector import Projector
 from actors.retrieval import CubeSearch
@@ -25,6 +26,10 @@ from actors.writer import ShardWriter
 
 R = TypeVar("R")
 log = logging.getLogger(__name__)
+
+
+TAIL_BYTES = 32 << 20
+"""Events in no snapshot yet that a shard keeps in memory, before the next snapshot is due whatever their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class ShardParts:
     sealer: Sealer
     condemn: Callable[[str], None] = lambda channel: None
     """Marks an index as damaged, so that the next opening of the shard rebuilds it from the journal."""
+    budget: MemoryBudget = field(default_factory=MemoryBudget)
+    """The memory of the host's open cubes, one for all of its shards."""
 
     def close(self) -> None:
         """Let go of every file, also when one of them cannot be closed."""
@@ -53,7 +60,7 @@ class ShardParts:
 class ShardLimits:
     """Bounds of one shard: cubes in memory, commands waiting, events between snapshots, seconds for indexes."""
 
-    open_cubes: int = 256
+    open_cubes: int = 4096
     queue: int = 1024
     snapshot_events: int = 2000
     index_wait_s: float = 5.0
@@ -66,10 +73,13 @@ class Shard:
         self.number = number
         self._parts = parts
         self._limits = limits
-        self._cubes = OpenCubes(parts.snapshots, parts.journal.read_cube, limits.open_cubes, self._evicted)
+        self._cubes = OpenCubes(
+            parts.snapshots, parts.journal.read_cube, limits.open_cubes, parts.budget, self._footprint, self._evicted
+        )
         self._snapshotting = threading.Lock()
         self._snapshot_at = limits.snapshot_events
         """Length of the tail at which the next snapshot is written."""
+        self._snapshot_at_bytes = TAIL_BYTES
         self._closing = False
         self._damage: Corrupted | None = None
         self._distrust_what_is_ahead()
@@ -80,6 +90,7 @@ class Shard:
             self._replay()
         except BaseException:
             self._projector.close()  # its threads would go on beside those of the next try
+            self._cubes.close()
             raise
         self.writer: ShardWriter[CubeDraft] = ShardWriter(
             parts.journal,
@@ -88,6 +99,7 @@ class Shard:
             apply=self._apply,
             queue_limit=limits.queue,
         )
+        self._snapshot_when_due()
 
     # commands
 
@@ -113,8 +125,10 @@ class Shard:
             return self._search.search(cube, request, self._projector, self._limits.index_wait_s)
 
     def wait_indexed(self, cube_id: str, version: int) -> bool:
-        """Whether the indexes reached a version of a cube within the limit's seconds."""
-        return self._projector.wait(cube_id, version, self._limits.index_wait_s)
+        """Whether the vectors reached a version of a cube within the limit's seconds. Words come from the cube itself;
+        a search that needs them from storage waits for them.
+        """
+        return self._projector.wait(cube_id, version, self._limits.index_wait_s, (DENSE,))
 
     def verify(self, cube_id: str) -> list[str]:
         """What is wrong with the cube's chain and the shard's journal; in the writer's sequence."""
@@ -128,8 +142,7 @@ class Shard:
             rows = self._cubes.opened(event.cube_id).state.rows
             deltas.append(RowDelta.of(event, change, rows))
         self._projector.feed(deltas)
-        if self._cubes.tail_events >= self._snapshot_at:
-            self._start_snapshot()
+        self._snapshot_when_due()
 
     def _distrust_what_is_ahead(self) -> None:
         """Forget snapshots of another history than the journal's: it was put back from a copy, say. Otherwise events
@@ -195,14 +208,18 @@ class Shard:
         self._parts.condemn(channel)
         self._damage = damage
 
+    def _footprint(self, cube_id: str) -> int:
+        return self._parts.vectors.held_bytes(cube_id) + self._search.held_bytes(cube_id)
+
     def _evicted(self, cube_id: str) -> None:
         self._parts.vectors.unload(cube_id)
         self._search.forget(cube_id)
 
     # snapshots
 
-    def _start_snapshot(self) -> None:
-        if self._closing or not self._snapshotting.acquire(blocking=False):
+    def _snapshot_when_due(self) -> None:
+        due = self._cubes.tail_events >= self._snapshot_at or self._cubes.tail_bytes >= self._snapshot_at_bytes
+        if not due or self._closing or not self._snapshotting.acquire(blocking=False):
             return
         threading.Thread(target=self._background_snapshot, name=f"snapshot-{self.number}").start()
 
@@ -212,6 +229,7 @@ class Shard:
         except Exception:  # the outer loop of a background thread: the journal still holds everything
             log.exception("snapshot of shard %d failed; the next one will cover it", self.number)
             self._snapshot_at = self._cubes.tail_events + self._limits.snapshot_events
+            self._snapshot_at_bytes = self._cubes.tail_bytes + TAIL_BYTES
         finally:
             self._snapshotting.release()
 
@@ -226,6 +244,7 @@ class Shard:
         # A snapshot writes whole cubes: a quarter more events before the next keeps its cost a constant part of theirs.
         written = sum(events[-1].version for _, _, events in captured)
         self._snapshot_at = max(self._limits.snapshot_events, written // 4)
+        self._snapshot_at_bytes = TAIL_BYTES
 
     # running
 
@@ -237,6 +256,7 @@ class Shard:
     def status(self) -> JsonObject:
         """Where the shard stands: journal, what follows it, what waits."""
         return {
+            "failure": None if self.failure is None else str(self.failure),
             "epoch": self._parts.journal.epoch,
             "position": self._parts.journal.position,
             "snapshot_position": self._parts.snapshots.position,
@@ -268,4 +288,6 @@ class Shard:
                     log.error("shard %d closes without a snapshot, the next opening folds: %s", self.number, error)
         self.writer.close()
         self._projector.close()
+        self._search.close()
+        self._cubes.close()
         self._parts.close()

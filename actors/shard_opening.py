@@ -14,11 +14,12 @@ from actors.memory.analysis import ANALYSIS_VERSION
 from actors.memory.draft import Sealer
 from actors.memory.ports import Embedder, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
+from actors.memory_budget import OPEN_BYTES, MemoryBudget
 from actors.shard import Shard, ShardLimits, ShardParts
 from actors.stores.journal import DeltaJournal
 from actors.stores.lexical.tantivy_index import TantivyIndex
 from actors.stores.location import StorageSpec
-from actors.stores.snapshots import ParquetSnapshots
+from actors.stores.snapshots import SnapshotFolder
 from actors.stores.vectors.faiss_index import FaissVectorIndex
 from actors.stores.vectors.store import VectorBackend, VectorStoreSpec
 
@@ -27,9 +28,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
-    """What a host is made of. `shards_uri` holds the truth; `index_folder`, local, what can be rebuilt from it.
+    """What a host is made of. `shards_uri` holds the truth, and the vectors, so that a host that moves embeds nothing
+    again; `index_folder`, local, what is quickly rebuilt: the inverted indexes.
 
-    `shards` are the numbers that this host owns, of `shard_count` in all.
+    `shards` are the numbers that this host owns, of `shard_count` in all. Its open cubes hold `open_bytes` at most,
+    beside those in use.
     """
 
     name: str
@@ -41,14 +44,15 @@ class HostSpec:
     storage_options: Mapping[str, str] = field(default_factory=dict)
     limits: ShardLimits = field(default_factory=ShardLimits)
     vectors: VectorStoreSpec = field(default_factory=VectorStoreSpec)
+    open_bytes: int = OPEN_BYTES
 
 
 def shard_name(number: int) -> str:
     return f"{number:03d}"
 
 
-def open_shard(spec: HostSpec, number: int, embedder: Embedder) -> Shard:
-    """Claim the shard's journal and bring everything that follows it up to it.
+def open_shard(spec: HostSpec, number: int, embedder: Embedder, budget: MemoryBudget) -> Shard:
+    """Claim the shard's journal and bring everything that follows it up to it. `budget` is the host's.
 
     Raises what opening a journal raises. A damaged index is named in the log and rebuilt from the journal.
     """
@@ -60,12 +64,13 @@ def open_shard(spec: HostSpec, number: int, embedder: Embedder) -> Shard:
     )
     parts = ShardParts(
         journal=journal,
-        snapshots=ParquetSnapshots(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
-        vectors=_open_vectors(spec.vectors, number, indexes, embedder),
+        snapshots=SnapshotFolder(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
+        vectors=_open_vectors(spec, number, journal.epoch, embedder),
         lexical=_open_lexical(indexes),
         embedder=embedder,
         clock=SystemClock(),
         sealer=Sealer(spec.chain_key, secrets.token_bytes),
+        budget=budget,
         condemn=lambda channel: _condemned(indexes, channel).touch(),
     )
     try:
@@ -80,10 +85,12 @@ def _condemned(indexes: Path, channel: str) -> Path:
     return indexes / f"{channel}.damaged"
 
 
-def _open_vectors(store: VectorStoreSpec, number: int, indexes: Path, embedder: Embedder) -> VectorIndex:
-    if store.backend is VectorBackend.MILVUS:
-        return _open_milvus(store, number, embedder)
-    return _open_faiss(indexes, embedder)
+def _open_vectors(spec: HostSpec, number: int, epoch: int, embedder: Embedder) -> VectorIndex:
+    if spec.vectors.backend is VectorBackend.MILVUS:
+        return _open_milvus(spec.vectors, number, embedder)
+    storage = StorageSpec(f"{spec.shards_uri.rstrip('/')}/{shard_name(number)}/vectors", dict(spec.storage_options))
+    condemned = _condemned(Path(spec.index_folder) / shard_name(number), DENSE)
+    return _open_faiss(storage, epoch, condemned, embedder)
 
 
 def _open_milvus(store: VectorStoreSpec, number: int, embedder: Embedder) -> VectorIndex:
@@ -98,18 +105,17 @@ def _open_milvus(store: VectorStoreSpec, number: int, embedder: Embedder) -> Vec
     return MilvusVectorIndex(store, shard_name(number), embedder.model_id, embedder.dimension)
 
 
-def _open_faiss(indexes: Path, embedder: Embedder) -> FaissVectorIndex:
-    folder, condemned = indexes / "vectors", _condemned(indexes, DENSE)
+def _open_faiss(storage: StorageSpec, epoch: int, condemned: Path, embedder: Embedder) -> FaissVectorIndex:
     try:
         if not condemned.exists():
-            return FaissVectorIndex(folder, embedder.model_id, embedder.dimension)
+            return FaissVectorIndex(storage, embedder.model_id, embedder.dimension, epoch)
     except Corrupted as damaged:
         log.error("%s; rebuilding the vectors from the journal", damaged)
     except ConfigError as other_model:
         log.warning("%s; embedding everything anew", other_model)
-    FaissVectorIndex.discard(folder)
+    index = FaissVectorIndex.begin_anew(storage, embedder.model_id, embedder.dimension, epoch)
     condemned.unlink(missing_ok=True)
-    return FaissVectorIndex(folder, embedder.model_id, embedder.dimension)
+    return index
 
 
 def _open_lexical(indexes: Path) -> TantivyIndex:

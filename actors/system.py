@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from actors.errors import StorageError, Unauthenticated
+from actors.footprint import footprint
 from actors.memory import administration
 from actors.memory.administration import SystemDraft
 from actors.memory.credentials import CursorSigner, digest_secret, key_id_of, new_secret
@@ -234,6 +235,9 @@ class SystemHost:
         with self._guard:
             records = self._state.records
             return {
+                **footprint(),
+                "failure": None if self._writer.failure is None else str(self._writer.failure),
+                "queued": self._writer.counters.queued,
                 "epoch": self._parts.journal.epoch,
                 "position": self._parts.journal.position,
                 "principals": len(records.principals),

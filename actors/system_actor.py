@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import ray
+
 from actors.errors import StorageError
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import JsonObject
@@ -20,7 +22,7 @@ from actors.memory.requests import (
     PrincipalView,
 )
 from actors.memory.system import Identity
-from actors.remote_actor import ActorAddress, InstanceClaim, RemoteCalls, leave, must_reopen, opened
+from actors.remote_actor import HEALTH, ActorAddress, InstanceClaim, RemoteCalls, leave, must_reopen, node_id, opened
 from actors.system_opening import SystemSpec, open_system
 
 R = TypeVar("R")
@@ -88,9 +90,11 @@ class SystemActor:
     def list_jobs(self, caller: Caller, limit: int, cursor: str | None) -> Page[JobView]:
         return self._host.list_jobs(caller, limit, cursor)
 
+    @ray.method(concurrency_group=HEALTH)
     def status(self) -> JsonObject:
-        return self._host.status()
+        return {"node": node_id(), **self._host.status()}
 
+    @ray.method(concurrency_group=HEALTH)
     def ready(self) -> list[str]:
         return self._host.ready()
 

@@ -10,7 +10,7 @@ from actors.clock import SystemClock
 from actors.memory.draft import Sealer
 from actors.stores.journal import DeltaJournal
 from actors.stores.location import StorageSpec
-from actors.stores.snapshots import ParquetSnapshots
+from actors.stores.snapshots import SnapshotFolder
 from actors.system import FirstGovernor, SystemHost, SystemParts
 
 
@@ -35,7 +35,7 @@ def open_system(spec: SystemSpec) -> SystemHost:
     host = SystemHost(
         SystemParts(
             journal=journal,
-            snapshots=ParquetSnapshots(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
+            snapshots=SnapshotFolder(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
             sealer=Sealer(spec.chain_key, secrets.token_bytes),
             clock=SystemClock(),
             queue_limit=spec.queue_limit,

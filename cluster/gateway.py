@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from actors.memory.requests import (
     CubeHits,
     CubeSummary,
     CubeView,
+    Hit,
     IssuedKey,
     JobView,
     KeyView,
@@ -39,9 +40,11 @@ from actors.memory.requests import (
 )
 from actors.memory.system import Identity
 from cluster.calling import RetryRule, repeated
+from cluster.coalescing import Answer, Asked, CoalescedSearches
 from cluster.directory import EMBEDDER, SYSTEM, Directory, host_name
 from cluster.identities import Identities
 from cluster.jobs import JobRunner
+from cluster.status_report import status_report
 from cluster.topology import Topology
 
 MANIFESTS_AT_ONCE = 16
@@ -49,13 +52,16 @@ MANIFESTS_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class GatewayParts:
-    """What a gateway stands on. `jobs` starts and stops the processes of jobs."""
+    """What a gateway stands on. `jobs` starts and stops the processes of jobs; `status_within_s` is how long a part may
+    take to say how it is.
+    """
 
     directory: Directory
     topology: Topology
     jobs: JobRunner
     clock: Clock
     retry: RetryRule = field(default_factory=RetryRule)
+    status_within_s: float = 2.0
 
 
 class Gateway:
@@ -64,6 +70,7 @@ class Gateway:
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
         self._identities = Identities(parts.clock)
+        self._searches = CoalescedSearches(self._search_many)
 
     # keys and principals
 
@@ -189,11 +196,10 @@ class Gateway:
         error of one cube is the whole search's.
         """
         asked = list(dict.fromkeys(cube_ids))
-        answers = await asyncio.gather(
-            *(self._parts.directory.call(self._owner(c), "search", caller, c, request) for c in asked),
-            return_exceptions=True,
-        )
-        hits, degraded = [], []
+        searches = (self._searches.search(cube_id, caller, request) for cube_id in asked)
+        answers = await asyncio.gather(*searches, return_exceptions=True)
+        hits: list[Hit] = []
+        degraded: list[Shortfall] = []
         for cube_id, answer in zip(asked, answers, strict=True):
             if isinstance(answer, Unavailable):
                 degraded.append(Shortfall(f"cube:{cube_id}", answer.detail))
@@ -204,6 +210,10 @@ class Gateway:
                 degraded += answer.degraded
         hits.sort(key=lambda hit: -hit.score)
         return CubeHits(tuple(hits[: request.top_k]), tuple(dict.fromkeys(degraded)))
+
+    async def _search_many(self, cube_id: str, asked: Sequence[Asked]) -> Sequence[Answer]:
+        answers: Sequence[Answer] = await self._once(cube_id, "search_many", cube_id, asked)
+        return answers
 
     # jobs
 
@@ -225,27 +235,36 @@ class Gateway:
     # running
 
     async def status(self) -> JsonObject:
-        """What each part says of itself; a part that does not answer is named as such."""
-        topology = self._parts.topology
-        names = [SYSTEM, EMBEDDER, *(host_name(h) for h in range(topology.hosts))]
-        answers = await asyncio.gather(*(self._said(name, "status") for name in names))
-        return {"shards": topology.shards, "hosts": topology.hosts, "parts": dict(zip(names, answers, strict=True))}
+        """What each part says of itself, as `status_report` orders it; none delays it beyond `status_within_s`."""
+        names = [SYSTEM, EMBEDDER, *(host_name(h) for h in range(self._parts.topology.hosts))]
+        nodes, *said = await asyncio.gather(
+            self._in_time("nodes", self._parts.directory.nodes()),
+            *(self._in_time(name, self._parts.directory.call(name, "status")) for name in names),
+        )
+        return status_report(self._parts.topology, nodes, dict(zip(names, said, strict=True)))
 
     async def ready(self) -> list[str]:
         """What is not ready yet; empty when system, hosts and embedder all answer."""
         names = [SYSTEM, EMBEDDER, *(host_name(h) for h in range(self._parts.topology.hosts))]
-        answers = await asyncio.gather(*(self._said(name, "ready") for name in names))
+        answers = await asyncio.gather(
+            *(self._in_time(name, self._parts.directory.call(name, "ready")) for name in names)
+        )
         return [
             f"{name}: {reason}"
             for name, answer in zip(names, answers, strict=True)
-            for reason in (answer if isinstance(answer, list) else [answer["error"]])
+            for reason in ([answer.detail] if isinstance(answer, MemosError) else answer)
         ]
 
-    async def _said(self, name: str, method: str) -> Any:
+    async def _in_time(self, name: str, answer: Awaitable[Any]) -> Any:
+        """What a part answers about itself, or the error why it does not, soon."""
+        within_s = self._parts.status_within_s
         try:
-            return await self._parts.directory.call(name, method)
+            async with asyncio.timeout(within_s):
+                return await answer
+        except TimeoutError:
+            return Unavailable(f"{name} did not answer within {within_s:g} s", part=name)
         except MemosError as error:
-            return {"error": error.detail}
+            return error
 
     # inside
 

@@ -29,7 +29,7 @@ from actors.errors import MemosError, Unavailable
 from actors.host import HostSpec
 from actors.memory.credentials import digest_secret, key_id_of
 from actors.models.embedder import EmbedderSpec
-from actors.remote_actor import ActorAddress, InstanceClaim
+from actors.remote_actor import HEALTH, ActorAddress, InstanceClaim
 from actors.shard import ShardLimits
 from actors.system import FirstGovernor
 from actors.system_actor import SystemActor
@@ -45,6 +45,9 @@ FIRST_PRINCIPAL = "governor"
 READY_WITHIN_S = 150.0
 CLOSE_WITHIN_S = 60.0
 SYSTEM_CONCURRENCY = 64
+EMBEDDER_CONCURRENCY = 32
+"""Shards that may ask at once: what they ask together is embedded together."""
+HEALTH_CONCURRENCY = 2
 
 log = logging.getLogger("memos.placement")
 
@@ -105,7 +108,7 @@ def _create_actors(plan: Plan) -> list[str]:
     _create(SystemActor, SYSTEM, SYSTEM_CONCURRENCY, _system_spec(plan, state, chain_key), claim)
     embedder = settings.models.embedder
     spec = EmbedderSpec(path=str(embedder_path(settings)), threads=embedder.threads)
-    _create(EmbedderActor, EMBEDDER, 4, spec)
+    _create(EmbedderActor, EMBEDDER, EMBEDDER_CONCURRENCY, spec)
     topology = Topology(settings.cluster.shards, settings.cluster.hosts)
     addresses = ActorAddress(NAMESPACE, EMBEDDER), ActorAddress(NAMESPACE, SYSTEM)
     for number in range(topology.hosts):
@@ -116,7 +119,8 @@ def _create_actors(plan: Plan) -> list[str]:
 
 def _create(actor: type[Any], name: str, concurrency: int, *args: Any) -> None:
     """A named, detached actor that Ray restarts whenever its process ends. Its CPUs are not Ray's to count."""
-    ray.remote(actor).options(
+    answering: Any = ray.remote(concurrency_groups={HEALTH: HEALTH_CONCURRENCY})  # type: ignore[call-overload]  # theirs
+    answering(actor).options(
         name=name,
         namespace=NAMESPACE,
         lifetime="detached",
@@ -151,6 +155,7 @@ def _host_spec(plan: Plan, topology: Topology, number: int, chain_key: bytes) ->
         shard_count=topology.shards,
         chain_key=chain_key,
         storage_options=plan.settings.state.storage_options,
+        open_bytes=limits.open_bytes,
         limits=ShardLimits(
             open_cubes=limits.open_cubes,
             queue=limits.queue,

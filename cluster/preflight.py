@@ -8,15 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from actors.errors import ConfigError, MemosError
+from actors.footprint import available_memory_bytes
 from actors.models.weights import default_embedder_path, default_engine_path
 from cluster.processes import describe_owner_of_port
 from cluster.settings import MIB, Settings
 from cluster.state_folder import StateFolder
-
-CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +37,6 @@ def check_port(port: int, setting: str, option: str = "") -> None:
             raise ConfigError(
                 f"port {port} is taken{f' by {owner}' if owner else ''}: {way_out}", setting=setting
             ) from error
-
-
-def available_memory_bytes() -> int:
-    """Memory that may still be used, by the machine and by the control group that we are in."""
-    free = int(psutil.virtual_memory().available)
-    try:
-        limit = (CGROUP / "memory.max").read_text(encoding="ascii").strip()
-        if limit != "max":
-            free = min(free, int(limit) - int((CGROUP / "memory.current").read_text(encoding="ascii")))
-    except (OSError, ValueError):
-        pass  # no control groups of version 2 here
-    return free
 
 
 def check_memory(settings: Settings) -> None:

@@ -71,13 +71,22 @@ class ModelSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """Bounds. `open_cubes` and `queue` are a shard's."""
+    """Bounds. `open_cubes` and `queue` are a shard's, `open_bytes` a host's: what its open cubes may hold; those of
+    searches, writes and reads are an HTTP replica's.
+    """
 
-    open_cubes: Count = 256
+    open_cubes: Count = 4096
+    open_bytes: Bytes = 1024 * MIB
     queue: Count = 1024
     snapshot_events: Count = 2000
     index_wait_s: Annotated[float, Field(gt=0)] = 5.0
     host_concurrency: Count = 64
+    searches_at_once: Count = 8
+    searches_waiting: Count = 56
+    writes_at_once: Count = 64
+    writes_waiting: Count = 64
+    reads_at_once: Count = 32
+    reads_waiting: Count = 96
     system_queue: Count = 1024
 
 

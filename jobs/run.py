@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from actors.errors import MemosError
+from actors.errors import InvalidRequest, MemosError
 from actors.memory.requests import JobStatus, JobView
 from actors.remote_actor import ActorAddress, RemoteCalls
 from cluster.directory import NAMESPACE, SYSTEM
@@ -45,7 +45,9 @@ def main(job_id: str) -> int:
 
 
 def _run(job: JobView, progress: Callable[[float], None]) -> Mapping[str, Any]:
-    run = import_module(module_of(job.name)).run
+    run = getattr(import_module(module_of(job.name)), "run", None)
+    if run is None:
+        raise InvalidRequest(f"{job.name} is no job: its module has nothing to run", job=job.name)
     url, key = job_environment()
     args = {**job.args, "url": url, "key": key}
     if job.cube_id:

@@ -122,7 +122,11 @@ class Jobs(Protocol):
 class Backend(Access, Cubes, Memories, Jobs, Protocol):
     """All of it; `cluster.gateway.Gateway` has this shape."""
 
-    async def status(self) -> JsonObject: ...
+    async def status(self) -> JsonObject:
+        """What `serve.contract.status.StatusOut` shows of the parts behind the edge. Never waits long: who is silent is
+        named.
+        """
+        ...
 
     async def ready(self) -> list[str]:
         """What is not ready yet; empty when all is."""

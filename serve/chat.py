@@ -122,6 +122,9 @@ class ChatService:
     async def ready(self) -> list[str]:
         return await self._engine.ready()
 
+    async def status(self) -> JsonObject:
+        return await self._engine.status()
+
     def read(self, identity: Identity, body: ChatBody) -> Conversation:
         """The body, checked. Raises ModelNotFound, NotAvailable or InvalidRequest."""
         if body.model not in self.models:

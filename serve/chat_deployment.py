@@ -13,7 +13,8 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from actors.errors import MemosError, Overloaded, Unavailable
-from actors.remote_actor import translated
+from actors.memory.ports import JsonObject
+from actors.remote_actor import node_id, translated
 from cluster.loopback import keep_replica_on_loopback
 from cluster.settings import Settings
 from serve.chat_port import ChatPiece, ChatRequest
@@ -24,6 +25,7 @@ log = logging.getLogger("memos.serve")
 
 NAME = "chat"
 READY_WITHIN_S = 3.0
+STATUS_WITHIN_S = 2.0
 
 
 class Chat:
@@ -40,6 +42,9 @@ class Chat:
 
     async def ready(self) -> list[str]:
         return await self._chat.ready()
+
+    async def status(self) -> JsonObject:
+        return {"node": node_id(), **await self._chat.status()}
 
 
 class RemoteChat:
@@ -73,6 +78,16 @@ class RemoteChat:
             return [f"{NAME}: the model is not loaded yet"]
         except (RayError, RayServeException) as error:
             return [f"{NAME}: {_ours(error).detail}"]
+
+    async def status(self) -> JsonObject:
+        try:
+            async with asyncio.timeout(STATUS_WITHIN_S):
+                said: JsonObject = await self._handle.options(method_name="status").remote()
+                return said
+        except TimeoutError as error:
+            raise Unavailable(f"{NAME} did not answer within {STATUS_WITHIN_S:g} s", part=NAME) from error
+        except (RayError, RayServeException) as error:
+            raise _ours(error) from error
 
 
 def _ours(error: Exception) -> MemosError:

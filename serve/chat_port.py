@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from actors.memory.item import Form, Memory, Reference
-from actors.memory.ports import ChatTurn, Sampling
+from actors.memory.ports import ChatTurn, JsonObject, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +55,10 @@ class ChatBackend(Protocol):
 
     async def ready(self) -> list[str]:
         """What is not ready yet; empty when the model answers."""
+        ...
+
+    async def status(self) -> JsonObject:
+        """What `serve.contract.status.ChatOut` shows, and its machine's memory. Raises Unavailable when the model's
+        process does not answer soon.
+        """
         ...

@@ -12,8 +12,9 @@ from types import GeneratorType
 from typing import Any, Protocol, TypeVar
 
 from actors.errors import Overloaded
+from actors.footprint import footprint
 from actors.memory.item import Memory
-from actors.memory.ports import ChatTurn, Engine, Generated
+from actors.memory.ports import ChatTurn, Engine, Generated, JsonObject
 from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
 
 T = TypeVar("T")
@@ -55,6 +56,10 @@ class EngineChat:
 
     async def ready(self) -> list[str]:
         return []
+
+    async def status(self) -> JsonObject:
+        taken = await asyncio.to_thread(footprint)
+        return {**taken, "model": self.model_id, "chats": self._inside, "room": self._room}
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatPiece]:
         """As `ChatBackend.stream`. Raises Overloaded at once when too many wait."""

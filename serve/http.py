@@ -13,6 +13,7 @@ from starlette.routing import Match
 from actors.errors import MemosError
 from actors.memory.ports import Clock
 from serve import problems
+from serve.admission import Admission, AdmissionLimits
 from serve.backend import Backend
 from serve.chat import ChatDefaults, ChatService
 from serve.chat_port import ChatBackend
@@ -22,6 +23,7 @@ from serve.middleware import Boundary, JsonBodies, Keys, Observed, RequestIds
 from serve.retrieval import QueryEmbedder, Retrieval
 from serve.routes import chat, cubes, jobs, keys, memories, searches, system
 from serve.routes.parts import Services, bearer, known_query
+from serve.status import SystemStatus
 
 DESCRIPTION = """A memory operating system for LLM applications and agents.
 
@@ -34,12 +36,14 @@ exist.
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """What the interface can be told. `version` is shown in the contract; `request_id_header` answers the
-    request's id, empty where the server in front does so.
+    request's id, empty where the server in front does so. `node` is the node of the cluster that this runs on.
     """
 
     version: str = "0.1.0"
     request_id_header: str = "X-Request-Id"
+    node: str = ""
     chat: ChatDefaults = field(default_factory=ChatDefaults)
+    admission: AdmissionLimits = field(default_factory=AdmissionLimits)
 
 
 def build_api(
@@ -57,12 +61,14 @@ def build_api(
         strict_content_type=False,
         redoc_url=None,
     )
-    api.state.services = Services(backend, retrieval, service, metrics)
+    status = SystemStatus(backend, service, embedder, metrics, settings.node)
+    api.state.services = Services(backend, retrieval, service, metrics, status)
     _add_routes(api)
     api.add_exception_handler(MemosError, _on_error)
     api.add_exception_handler(RequestValidationError, _on_invalid)
     api.add_exception_handler(HTTPException, _on_http)
-    # The last one added is the outermost.
+    # The last one added is the outermost. A place inside is taken once the whole request is here.
+    api.add_middleware(Admission, limits=settings.admission, metrics=metrics)
     api.add_middleware(JsonBodies)
     api.add_middleware(Keys, access=backend)
     api.add_middleware(Boundary)

@@ -8,13 +8,16 @@ from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from actors.clock import SystemClock
+from actors.remote_actor import node_id
 from cluster.calling import RetryRule
 from cluster.directory import RayDirectory
 from cluster.gateway import Gateway, GatewayParts
 from cluster.jobs import JobRunner, RayJobs
 from cluster.loopback import keep_replica_on_loopback
 from cluster.plan import Plan
+from cluster.settings import Settings
 from cluster.topology import Topology
+from serve.admission import AdmissionLimits, GateLimits
 from serve.chat_deployment import RemoteChat
 from serve.engine_opening import model_name, open_query_embedder
 from serve.http import ApiSettings, build_api
@@ -34,9 +37,22 @@ class Ingress:
         self._gateway = open_gateway(plan)
         self._chat = RemoteChat(chat, model_name(settings.models.engine))
         self._embedder = open_query_embedder(settings)
+        self._admission = admission_of(settings)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_api(self._gateway, self._chat, self._embedder, SystemClock(), ApiSettings(request_id_header=""))
+        api = ApiSettings(request_id_header="", admission=self._admission, node=node_id())
+        return build_api(self._gateway, self._chat, self._embedder, SystemClock(), api)
+
+
+def admission_of(settings: Settings) -> AdmissionLimits:
+    """How many requests of each kind a replica takes in. Chats are bounded by the model's line, too."""
+    bound, chats = settings.limits, 2 * (settings.models.engine.queue + 1)
+    return AdmissionLimits(
+        searches=GateLimits(bound.searches_at_once, bound.searches_waiting),
+        writes=GateLimits(bound.writes_at_once, bound.writes_waiting),
+        reads=GateLimits(bound.reads_at_once, bound.reads_waiting),
+        chats=GateLimits(chats, chats),
+    )
 
 
 def open_gateway(plan: Plan) -> Gateway:

@@ -16,7 +16,7 @@ import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actors.errors import MalformedBody, MemosError, RequestTooLarge, Unauthenticated
+from actors.errors import BodyTooSlow, MalformedBody, MemosError, Overloaded, RequestTooLarge, Unauthenticated
 from serve import problems
 from serve.backend import Access
 from serve.contract import limits
@@ -152,25 +152,34 @@ class Keys:
 class JsonBodies:
     """Reads the body up to its limit and parses it, before any of our code sees it.
 
-    The parsed value is in the request's state as `json`; an empty body leaves it out.
+    The parsed value is in the request's state as `json`; an empty body leaves it out. Bodies that are here at once
+    take no more than `limits.BODIES_BYTES`; who sends one slower than `limits.BODY_S` is told so.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        body = await _read(headers, receive)
-        if body:
-            _check_media_type(headers.get("content-type", ""))
-            scope["state"]["json"] = parse(body)
-        if scope["path"] in WATCHED_PATHS:
-            await _while_connected(self.app, scope, body, receive, send)
-        else:
-            await self.app(scope, _replayed(body, receive), send)
+        size = _announced_bytes(headers)
+        if self._held_bytes + size > limits.BODIES_BYTES:
+            raise Overloaded("too many large bodies at once; try again later", retry_after_s=1)
+        self._held_bytes += size
+        try:
+            body = await _read(receive)
+            if body:
+                _check_media_type(headers.get("content-type", ""))
+                scope["state"]["json"] = parse(body)
+            if scope["path"] in WATCHED_PATHS:
+                await _while_connected(self.app, scope, body, receive, send)
+            else:
+                await self.app(scope, _replayed(body, receive), send)
+        finally:
+            self._held_bytes -= size
 
 
 async def _while_connected(app: ASGIApp, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
@@ -229,23 +238,34 @@ def _check_media_type(content_type: str) -> None:
         raise MalformedBody(f"send the body as application/json, not as {kind[:64]!r}", reason="media-type")
 
 
-async def _read(headers: Headers, receive: Receive) -> bytes:
+def _announced_bytes(headers: Headers) -> int:
+    """How large the body will be at most. Raises RequestTooLarge."""
     declared = headers.get("content-length", "")
-    if declared.isdecimal() and len(declared) < 20 and int(declared) > limits.BODY_BYTES:
+    if not declared.isdecimal() or len(declared) >= 20:
+        return limits.BODY_BYTES if headers.get("transfer-encoding") else 0
+    if int(declared) > limits.BODY_BYTES:
         raise _too_large()
+    return int(declared)
+
+
+async def _read(receive: Receive) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limits.BODY_BYTES:
-            raise _too_large()
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
+    try:
+        async with asyncio.timeout(limits.BODY_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > limits.BODY_BYTES:
+                    raise _too_large()
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+    except TimeoutError:
+        raise BodyTooSlow(f"the body was not complete after {limits.BODY_S} seconds") from None
 
 
 def _too_large() -> RequestTooLarge:

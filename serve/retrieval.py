@@ -30,6 +30,7 @@ class Question:
     filter: Mapping[str, Any] | None = None
     as_of: Moment | None = None
     channels: frozenset[Channel] = frozenset(Channel)
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class QueryEmbedder(Protocol):
 
     @property
     def model_id(self) -> str: ...
+
+    @property
+    def waiting(self) -> int:
+        """Queries that wait to be embedded, or are being."""
+        ...
 
     async def embed_query(self, text: str) -> npt.NDArray[np.float32]:
         """Shape (dimension,), unit length. Raises an error of our tree when the model does not answer."""
@@ -76,6 +82,7 @@ class Retrieval:
             filter=question.filter,
             as_of=question.as_of,
             channels=question.channels,
+            explain=question.explain,
         )
         hits = await self._backend.search(caller, _distinct(question.cube_ids), request)
         ended = time.perf_counter()

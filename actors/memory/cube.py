@@ -10,6 +10,7 @@ from typing import Any
 
 from actors.errors import InvalidRequest, MemoryNotFound, VersionNotFound
 from actors.memory.events import GENESIS, Event, EventType
+from actors.memory.footprint import CUBE_BYTES, EVENT_BYTES, OUTCOME_BYTES, memory_bytes
 from actors.memory.item import Form, Memory, evolve, from_fields, to_fields
 from actors.memory.lifecycle import State
 from actors.memory.policy import DEFAULTS, Policy, merged_policy
@@ -55,6 +56,8 @@ class CubeState:
     meta_history: list[tuple[int, str, Policy]] = field(default_factory=list)
     tally: dict[tuple[Form, State], int] = field(default_factory=dict)
     """Number of memories by form and state, as of now."""
+    held_bytes: int = CUBE_BYTES
+    """What the state takes in memory, estimated."""
 
     def apply(self, event: Event) -> RowChange:
         """Fold the cube's next event in. Events must come in order of version, each once."""
@@ -62,6 +65,7 @@ class CubeState:
             raise ValueError(f"cube {self.cube_id} is at version {self.version}, got event {event.version}")
         self.version, self.head = event.version, event.hash
         self.recorded_at_us.append(event.recorded_at_us)
+        self.held_bytes += EVENT_BYTES
         change = RowChange()
         if event.type in (EventType.CUBE_CREATED, EventType.CUBE_CHANGED):
             self._apply_meta(event)
@@ -84,6 +88,7 @@ class CubeState:
         before = revisions[-1][1] if revisions else None
         after = evolve(before, event)
         revisions.append((event.version, after))
+        self.held_bytes += memory_bytes(after)
         if before is not None:
             self.tally[before.form, before.state] -= 1
         self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
@@ -91,7 +96,7 @@ class CubeState:
         if was and now and before is not None and before.indexed_text == after.indexed_text:
             return RowChange()
         closed = self.rows.close(after.id, event.version) if was else None
-        opened = self.rows.open(after.id, after.indexed_text, event.version) if now else None
+        opened = self.rows.open(after, event.version) if now else None
         return RowChange(closed, opened)
 
     def _note_outcome(self, event: Event) -> None:
@@ -102,11 +107,13 @@ class CubeState:
         if event.memory_id and event.memory_id not in ids:
             ids = (*ids, event.memory_id)
         self.outcomes[key] = Outcome(request, event.version, ids)
+        self.held_bytes += 0 if known else OUTCOME_BYTES
         while True:  # the oldest stand first
             oldest = next(iter(self.outcomes))
             if self.recorded_at_us[self.outcomes[oldest].version - 1] >= event.recorded_at_us - OUTCOME_LIFE_US:
                 return
             del self.outcomes[oldest]
+            self.held_bytes -= OUTCOME_BYTES
 
     # reading
 
@@ -191,7 +198,7 @@ class CubeState:
     def to_snapshot(self) -> dict[str, Any]:
         """The whole state as JSON values; `from_snapshot` is the inverse."""
         return {
-            "format": 1,
+            "format": 2,
             "cube_id": self.cube_id,
             "name": self.name,
             "owner": self.owner,
@@ -208,7 +215,6 @@ class CubeState:
             "meta_history": [list(m) for m in self.meta_history],
             "rows": {
                 "memory_ids": self.rows.memory_ids,
-                "texts": self.rows.texts,
                 "since": self.rows.since.tolist(),
                 "until": self.rows.until.tolist(),
             },
@@ -217,8 +223,6 @@ class CubeState:
     @classmethod
     def from_snapshot(cls, data: dict[str, Any]) -> CubeState:
         cube_id = data["cube_id"]
-        rows = data["rows"]
-        until = array("q", rows["until"])
         history = {
             mid: [
                 (at, from_fields(fields, id=mid, cube_id=cube_id, version=version, recorded_at_us=recorded))
@@ -226,11 +230,7 @@ class CubeState:
             ]
             for mid, revisions in data["history"]
         }
-        tally: dict[tuple[Form, State], int] = {}
-        for revisions in history.values():
-            memory = revisions[-1][1]
-            tally[memory.form, memory.state] = tally.get((memory.form, memory.state), 0) + 1
-        return cls(
+        state = cls(
             cube_id=cube_id,
             name=data["name"],
             owner=data["owner"],
@@ -242,15 +242,27 @@ class CubeState:
             outcomes={k: Outcome(request, version, tuple(ids)) for k, request, version, ids in data["outcomes"]},
             recorded_at_us=array("q", data["recorded_at_us"]),
             meta_history=[(at, name, policy) for at, name, policy in data["meta_history"]],
-            tally=tally,
-            rows=Rows(
-                memory_ids=rows["memory_ids"],
-                texts=rows["texts"],
-                since=array("q", rows["since"]),
-                until=until,
-                open_row={mid: i for i, mid in enumerate(rows["memory_ids"]) if until[i] == OPEN},
-            ),
+            rows=_rows(data["rows"], history),
         )
+        state.held_bytes += EVENT_BYTES * state.version + OUTCOME_BYTES * len(state.outcomes)
+        for revisions in history.values():
+            memory = revisions[-1][1]
+            state.tally[memory.form, memory.state] = state.tally.get((memory.form, memory.state), 0) + 1
+            state.held_bytes += sum(memory_bytes(revision) for _, revision in revisions)
+        return state
+
+
+def _rows(stored: dict[str, Any], history: dict[str, list[tuple[int, Memory]]]) -> Rows:
+    """The rows of a snapshot. Their texts follow from the history: a row opens with an event of its memory."""
+    rows = Rows(since=array("q", stored["since"]), until=array("q", stored["until"]))
+    for row, (memory_id, since) in enumerate(zip(stored["memory_ids"], rows.since, strict=True)):
+        revisions = history[memory_id]
+        memory = revisions[bisect_right(revisions, since, key=lambda revision: revision[0]) - 1][1]
+        rows.memories.append(memory)
+        rows.memory_ids.append(memory.id)
+        if rows.until[row] == OPEN:
+            rows.open_row[memory.id] = row
+    return rows
 
 
 def _missing(cube_id: str, memory_id: str) -> MemoryNotFound:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from actors.memory.events import Event, EventType
@@ -108,20 +109,36 @@ _OPTIONAL = (
 )
 
 
+_REPEATED = ("role", "speaker", "session")
+"""Optional fields whose values many memories have: one string serves them all."""
+
+_NONE: Mapping[str, Any] = {}
+"""The empty mapping of every memory without one."""
+
+
+@lru_cache(maxsize=65_536)
+def _shared(text: str) -> str:
+    """The same string object for equal strings."""
+    return text
+
+
 def from_fields(fields: Mapping[str, Any], *, id: str, cube_id: str, version: int, recorded_at_us: int) -> Memory:
     optional = {name: fields[name] for name in _OPTIONAL if name in fields}
+    for name in _REPEATED:
+        if name in optional:
+            optional[name] = _shared(optional[name])
     return Memory(
         id=id,
-        cube_id=cube_id,
+        cube_id=_shared(cube_id),
         version=version,
         form=Form(fields.get("form", Form.PLAINTEXT)),
-        type=fields.get("type", Kind.NOTE.value),
+        type=_shared(fields.get("type", Kind.NOTE.value)),
         state=State(fields.get("state", State.ACTIVATED)),
         text=fields.get("text", ""),
         recorded_at_us=recorded_at_us,
-        tags=tuple(fields.get("tags", ())),
+        tags=tuple(map(_shared, fields.get("tags", ()))),
         derived_from=tuple(Reference(*r) for r in fields.get("derived_from", ())),
-        **optional,
+        **{"metadata": _NONE, "source": _NONE, **optional},
     )
 
 

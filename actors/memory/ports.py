@@ -119,6 +119,10 @@ class VectorIndex(Protocol):
         """The `k` allowed rows nearest to `query` (shape (1, dimension)): (row, cosine), best first."""
         ...
 
+    def held_bytes(self, cube_id: str) -> int:
+        """What a cube takes in this process's memory, 0 when it is not open here. Opens nothing, and is quick."""
+        ...
+
     def unload(self, cube_id: str) -> None:
         """Drop a cube from memory; a later search opens it again."""
         ...

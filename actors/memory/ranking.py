@@ -16,6 +16,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from actors.memory.ports import CorpusStatistics
 
 DENSE = "dense"
@@ -94,6 +97,49 @@ def inverse_document_frequency(frequency: int, documents: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class RowScores:
+    """What a channel gave to rows: `rows` ascending, each once, and `values` of the same shape."""
+
+    rows: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+
+    @staticmethod
+    def none() -> RowScores:
+        return RowScores(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float64))
+
+    @staticmethod
+    def of(scores: Mapping[int, float]) -> RowScores:
+        rows = np.fromiter(scores, dtype=np.int64, count=len(scores))
+        values = np.fromiter(scores.values(), dtype=np.float64, count=len(scores))
+        order = np.argsort(rows)
+        return RowScores(rows[order], values[order])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def best(self, count: int) -> RowScores:
+        """The `count` highest; of equal ones the newest."""
+        if len(self.rows) <= count:
+            return self
+        if count < 1:
+            return RowScores.none()
+        threshold = np.partition(self.values, -count)[-count]
+        kept = np.flatnonzero(self.values >= threshold)
+        order = np.lexsort((-self.rows[kept], -self.values[kept]))[:count]
+        chosen = np.sort(kept[order])
+        return RowScores(self.rows[chosen], self.values[chosen])
+
+    def find(self, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+        """Which of `rows` have a score, and the scores, 0 for those without one."""
+        if not len(self.rows):
+            return np.zeros(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.float64)
+        places = np.searchsorted(self.rows, rows)
+        np.minimum(places, len(self.rows) - 1, out=places)
+        held = self.rows[places] == rows
+        return held, np.where(held, self.values[places], 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Ranked:
     """A row with its fused score and the channel scores that it is made of."""
 
@@ -102,39 +148,45 @@ class Ranked:
     channels: Mapping[str, float]
 
 
-def channel_weights(scores: Mapping[str, Mapping[int, float]], weights: RankingWeights = WEIGHTS) -> dict[str, float]:
+def channel_weights(scores: Mapping[str, RowScores], weights: RankingWeights = WEIGHTS) -> dict[str, float]:
     """How much each channel that answered counts for this query, adding up to 1."""
     raw = dict.fromkeys(scores, 1.0)
     if LEXICAL in raw:
         raw[LEXICAL] = weights.lexical
         if DENSE in raw:
-            peak = peakedness(list(scores[DENSE].values()), weights.peak_depth)
+            peak = peakedness(scores[DENSE].values, weights.peak_depth)
             share = min(1.0, len(scores[DENSE]) / weights.peak_rows)
             raw[LEXICAL] *= math.exp(-weights.dense_trust * (peak - weights.usual_peak) * share)
     total = sum(raw.values())
     return {name: weight / total for name, weight in raw.items()}
 
 
-def peakedness(scores: Sequence[float], depth: int) -> float:
+def peakedness(scores: npt.NDArray[np.float64], depth: int) -> float:
     """By how much of itself the best score exceeds the `depth`-th best (or the last), in [0, 1]."""
-    best = sorted(scores, reverse=True)[:depth]
+    best: list[float] = np.sort(scores)[::-1][:depth].tolist()
     if len(best) < 2 or best[0] <= 0.0:
         return 0.0
     return min(1.0, (best[0] - best[-1]) / best[0])
 
 
-def fuse(scores: Mapping[str, Mapping[int, float]], top_k: int, weights: RankingWeights = WEIGHTS) -> list[Ranked]:
-    """The `top_k` best rows by the weighted mean of `scores` ({channel: {row: score}}), best first.
+def fuse(scores: Mapping[str, RowScores], top_k: int, weights: RankingWeights = WEIGHTS) -> list[Ranked]:
+    """The `top_k` best rows by the weighted mean of `scores` ({channel: scores}), best first.
 
     A row that a channel did not score counts 0 there. Equal scores stand in order of row, newest first.
     """
+    if not scores:
+        return []
     shares = channel_weights(scores, weights)
-    rows = set().union(*scores.values()) if scores else set()
-    fused = [(sum(shares[name] * channel.get(row, 0.0) for name, channel in scores.items()), row) for row in rows]
-    fused.sort(key=lambda pair: (-pair[0], -pair[1]))
+    rows = np.unique(np.concatenate([channel.rows for channel in scores.values()]))
+    fused = np.zeros(len(rows), dtype=np.float64)
+    for name, channel in scores.items():
+        fused += shares[name] * channel.find(rows)[1]
+    order = np.lexsort((-rows, -fused))[:top_k]
+    best = rows[order]
+    parts = {name: [part.tolist() for part in channel.find(best)] for name, channel in scores.items()}
     return [
-        Ranked(row, score, {name: channel[row] for name, channel in scores.items() if row in channel})
-        for score, row in fused[:top_k]
+        Ranked(row, score, {name: values[place] for name, (held, values) in parts.items() if held[place]})
+        for place, (row, score) in enumerate(zip(best.tolist(), fused[order].tolist(), strict=True))
     ]
 
 

@@ -122,7 +122,9 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SearchCube:
-    """A search of one cube. `query_vector` (shape (dimension,), unit length) is None when it could not be made."""
+    """A search of one cube. `query_vector` (shape (dimension,), unit length) is None when it could not be made.
+    With `explain`, each hit says in words why it was found.
+    """
 
     query: str
     query_vector: npt.NDArray[np.float32] | None
@@ -131,11 +133,14 @@ class SearchCube:
     filter: Mapping[str, Any] | None = None
     as_of: Moment | None = None
     channels: frozenset[Channel] = frozenset(Channel)
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A found memory. `score` is comparable between cubes; `channels` are the parts it is made of."""
+    """A found memory. `score` is comparable between cubes; `channels` are the parts it is made of. `reason` is empty
+    unless the search asked for an explanation.
+    """
 
     memory: Memory
     score: float

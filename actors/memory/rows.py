@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
+from actors.memory.item import Memory
+
 OPEN = (1 << 62) - 1
 """`until` of a row that is live now."""
+
+
+class RowTexts(Sequence[str]):
+    """The indexed texts of rows, made when they are asked for: kept, they would hold every text a second time."""
+
+    __slots__ = ("_memories",)
+
+    def __init__(self, memories: list[Memory]) -> None:
+        self._memories = memories
+
+    def __len__(self) -> int:
+        return len(self._memories)
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[str]: ...
+
+    def __getitem__(self, row: int | slice) -> str | list[str]:
+        if isinstance(row, slice):
+            return [memory.indexed_text for memory in self._memories[row]]
+        return self._memories[row].indexed_text
 
 
 @dataclass(slots=True)
@@ -18,10 +45,11 @@ class Rows:
     before `until[i]` (cube versions). Indexes hold rows; a search at a version masks them.
 
     A row closes when its memory's text changes or leaves retrieval; a later text or a revival opens another.
+    `memories[i]` is the memory as it stood when row i opened.
     """
 
     memory_ids: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    memories: list[Memory] = field(default_factory=list)
     since: array[int] = field(default_factory=lambda: array("q"))
     until: array[int] = field(default_factory=lambda: array("q"))
     open_row: dict[str, int] = field(default_factory=dict)
@@ -29,13 +57,18 @@ class Rows:
     def __len__(self) -> int:
         return len(self.memory_ids)
 
-    def open(self, memory_id: str, text: str, version: int) -> int:
+    @property
+    def texts(self) -> RowTexts:
+        """The rows' indexed texts; it grows with the rows."""
+        return RowTexts(self.memories)
+
+    def open(self, memory: Memory, version: int) -> int:
         row = len(self.memory_ids)
-        self.memory_ids.append(memory_id)
-        self.texts.append(text)
+        self.memories.append(memory)
+        self.memory_ids.append(memory.id)
         self.since.append(version)
         self.until.append(OPEN)
-        self.open_row[memory_id] = row
+        self.open_row[memory.id] = row
         return row
 
     def close(self, memory_id: str, version: int) -> int | None:
@@ -45,7 +78,7 @@ class Rows:
         return row
 
     def copy(self) -> Rows:
-        return Rows(self.memory_ids[:], self.texts[:], self.since[:], self.until[:], dict(self.open_row))
+        return Rows(self.memory_ids[:], self.memories[:], self.since[:], self.until[:], dict(self.open_row))
 
     def live(self, version: int) -> npt.NDArray[np.bool_]:
         """Mask of shape (rows,): the rows that are live at a cube version. A copy; safe to keep."""

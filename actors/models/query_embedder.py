@@ -46,6 +46,11 @@ class MicroBatcher:
     def model_id(self) -> str:
         return self._embedder.model_id
 
+    @property
+    def waiting(self) -> int:
+        """Queries that wait to be embedded, or are being; equal ones count once."""
+        return len(self._wanted) + len(self._running)
+
     async def embed_query(self, text: str) -> Vector:
         """Shape (dimension,), unit length, not to be written to. Raises Overloaded when too many wait, or the
         embedder's own error. Cancelling one query leaves the others of its batch alone.

@@ -97,6 +97,28 @@ class Location:
             raise FileNotFoundError(self.name_of(name))
         return pa.BufferReader(data)
 
+    def read_part(self, name: str, offset: int, size: int) -> bytes:
+        """`size` bytes of a file from `offset` on, fewer where it ends. Raises FileNotFoundError when it is missing."""
+        with self.open_ranges(name) as source, storage_errors(self.name_of(name), "read"):
+            if offset > source.size():
+                return b""
+            source.seek(offset)
+            return bytes(source.read(size))
+
+    def open_ranges(self, name: str) -> Any:
+        """The file for reading parts of it, as a pyarrow source: from an object store each part is fetched as it is
+        read. Raises FileNotFoundError when it is missing; what fails while reading comes as StorageUnavailable.
+        """
+        try:
+            with storage_errors(self.name_of(name), "opened"):
+                if self.local is not None:
+                    return pa.OSFile(str(self.local / name), "rb")
+                return pa.PythonFile(_RemoteFile(self._handler._handler.open_input_file(name), self.name_of(name)))
+        except StorageUnavailable as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise FileNotFoundError(self.name_of(name)) from error
+            raise
+
     def write(self, name: str, data: pa.Buffer) -> None:
         """Write a new file, its content durable; its name is so after `sync`."""
         with storage_errors(self.name_of(name), "written"):
@@ -138,6 +160,43 @@ class Location:
             for name in names:
                 sync_file(self.local / name)
             sync_folder(self.local)
+
+
+class _RemoteFile:
+    """A file in an object store, for pyarrow: a failing request must not look like a file that cannot be decoded."""
+
+    mode = "rb"
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._file = file
+        self._name = name
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        with storage_errors(self._name, "read"):
+            return bytes(self._file.read(None if size < 0 else size))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with storage_errors(self._name, "read"):
+            return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def size(self) -> int:
+        return int(self._file.size())
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @contextmanager

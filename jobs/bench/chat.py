@@ -7,21 +7,21 @@ Serve and all.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import torch
+from pydantic import Field
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from actors.errors import InvalidRequest, MemosError
+from actors.errors import InvalidRequest
 from actors.memory.item import Form, Memory
 from actors.memory.lifecycle import State
 from actors.memory.ports import ChatTurn, Sampling
@@ -29,13 +29,19 @@ from actors.memory.prompting import assemble
 from actors.models.engine import EngineSpec, TransformersEngine
 from actors.models.loading import pick_device, pick_dtype, quiet, use_threads
 from actors.models.weights import default_engine_path
+from jobs.bench.contract import Arguments, Benchmark, Count, Counts, Progress
+from jobs.bench.report import Json, ratio
 
-DEFAULTS: dict[str, Any] = {"model": None, "threads": 1, "rounds": 5, "memories": (8, 36), "decode_tokens": 64}
-"""`memories`: how many are in each measured prompt; 8 are some 300 tokens, 36 some 1,000."""
+
+class ChatArguments(Arguments):
+    model: str = Field("", description="a Hugging Face model folder; empty for the installed one")
+    threads: Count = 1
+    rounds: Count = 5
+    memories: Counts = Field((8, 36), description="in each prompt; 8 are some 300 tokens, 36 some 1,000")
+    decode_tokens: Count = 64
+
 
 QUESTION = ChatTurn("user", "Where did Caroline leave the keys of the boat on day 3?")
-
-Json = dict[str, Any]
 
 
 class Bare:
@@ -62,27 +68,22 @@ class Bare:
         return time.perf_counter() - started
 
 
-def run(args: Mapping[str, Any], progress: Callable[[float], None] = lambda part: None) -> Json:
-    """Arguments as in DEFAULTS, and `url` and `key` for HTTP. Times are medians of `rounds`, in milliseconds.
+def measure(args: ChatArguments, progress: Progress) -> Json:
+    """Times are medians of `rounds`, in milliseconds; with `url` and `key`, through HTTP as well.
 
-    `progress` is told the part done, 0 to 1. Raises InvalidRequest or ConfigError for a wrong argument.
+    Raises ConfigError for a folder that holds no model.
     """
-    options = {**DEFAULTS, **{name: value for name, value in args.items() if name in DEFAULTS}}
-    sizes = [int(n) for n in options["memories"]]
-    rounds, threads = int(options["rounds"]), int(options["threads"])
-    if rounds < 1 or threads < 1 or not sizes or min(sizes) < 1:
-        raise InvalidRequest("rounds, threads and memories must be at least 1")
-    path = Path(options["model"] or default_engine_path())
-    engine = TransformersEngine(EngineSpec(path=str(path), threads=threads))
-    bare = Bare(path, threads)
+    path = Path(args.model or default_engine_path())
+    engine = TransformersEngine(EngineSpec(path=str(path), threads=args.threads))
+    bare = Bare(path, args.threads)
     prompts = []
-    for done, size in enumerate(sizes):
-        prompts.append(_first_tokens(engine, bare, made_up(size), rounds))
-        if args.get("url"):
-            prompts[-1] |= _through_http(str(args["url"]), str(args["key"]), engine, bare, size, rounds)
-        progress((done + 1) / (len(sizes) + 1))
-    decode = _decode(engine, bare, int(options["decode_tokens"]))
-    return {"model": engine.model_id, "threads": threads, "rounds": rounds, "prompts": prompts, "decode": decode}
+    for done, size in enumerate(args.memories):
+        prompts.append(_first_tokens(engine, bare, made_up(size), args.rounds))
+        if args.url:
+            prompts[-1] |= _through_http(args.url, args.key, engine, bare, size, args.rounds)
+        progress((done + 1) / (len(args.memories) + 1))
+    decode = _decode(engine, bare, args.decode_tokens)
+    return {"model": engine.model_id, "prompts": prompts, "decode": decode}
 
 
 def made_up(count: int) -> list[Memory]:
@@ -135,7 +136,11 @@ def _decode(engine: TransformersEngine, bare: Bare, tokens: int) -> Json:
         count = piece.completion_tokens
     ours = (count - began) / (time.perf_counter() - started)
     theirs = (tokens - 1) / (bare.generate_s(turns, tokens) - bare.generate_s(turns, 1))
-    return {"engine_tokens_per_s": round(ours, 1), "bare_tokens_per_s": round(theirs, 1)}
+    return {
+        "engine_tokens_per_s": round(ours, 1),
+        "bare_tokens_per_s": round(theirs, 1),
+        "engine_to_bare": ratio(ours, theirs),
+    }
 
 
 def _through_http(url: str, key: str, engine: TransformersEngine, bare: Bare, size: int, rounds: int) -> Json:
@@ -223,24 +228,9 @@ def _ms(seconds: Sequence[float]) -> float:
     return round(statistics.median(seconds) * 1000, 1)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url")
-    parser.add_argument("--key")
-    parser.add_argument("--model")
-    parser.add_argument("--threads", type=int, default=DEFAULTS["threads"])
-    parser.add_argument("--rounds", type=int, default=DEFAULTS["rounds"])
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    try:
-        text = json.dumps(run(vars(options)), indent=2)
-    except MemosError as error:
-        parser.exit(1, f"chat: {error}\n")
-    if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
-    return 0
-
+BENCHMARK = Benchmark("chat", __doc__, ChatArguments, measure)
+run = BENCHMARK.run
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -6,20 +6,17 @@ same bytes appended to a file and synced, and the same rows appended to a Delta 
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import secrets
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import deltalake
 import numpy as np
+from pydantic import Field
 
 from actors.memory.commands import CubeDraft, add
 from actors.memory.cube import CubeState
@@ -30,9 +27,17 @@ from actors.stores.journal import DeltaJournal, StorageSpec
 from actors.stores.journal.datafiles import encode
 from actors.stores.journal.schema import COLUMNS, to_table
 from actors.writer import ShardWriter
+from jobs.bench.contract import Arguments, Benchmark, Count, Progress, Seconds
+from jobs.bench.report import Json, percentiles, ratio
 
-DEFAULTS: dict[str, Any] = {"writers": 64, "seconds": 8.0, "events": 100_000, "fill_batch": 250, "folder": None}
-"""`events`: how many are there before the second measurement. `folder`: where, None for a temporary one."""
+
+class JournalArguments(Arguments):
+    writers: Count = Field(64, description="threads that add, one short text after the other")
+    seconds: Seconds = Field(8.0, description="of each measurement")
+    events: Count = Field(100_000, description="how many are there before the second measurement")
+    fill_batch: Count = Field(250, description="memories of an add while filling")
+    folder: str = Field("", description="a folder on the disk to measure; empty for a temporary one")
+
 
 TEXT = "Caroline went to the support group on {} and said that it helped her more than she had expected."
 
@@ -109,13 +114,12 @@ class Bench:
         for thread in threads:
             thread.join()
         elapsed = time.perf_counter() - began
-        took_ms = np.array([value for each in latencies for value in each]) * 1000
+        took_s = [value for each in latencies for value in each]
         return {
-            "adds": len(took_ms),
-            "adds_per_s": round(len(took_ms) / elapsed, 1),
-            "p50_ms": round(float(np.percentile(took_ms, 50)), 1),
-            "p99_ms": round(float(np.percentile(took_ms, 99)), 1),
-            "max_ms": round(float(took_ms.max()), 1),
+            "adds": len(took_s),
+            "adds_per_s": round(len(took_s) / elapsed, 1),
+            **percentiles(took_s),
+            "max_ms": round(max(took_s, default=0.0) * 1000, 1),
             "mean_batch": round(float(np.mean(self.batches)), 1),
         }
 
@@ -149,18 +153,19 @@ def _rate(append: Callable[[], None], rows: int, seconds: float) -> float:
     return round(rows * times / elapsed, 1)
 
 
-def run(args: dict[str, Any]) -> dict[str, Any]:
-    """Measure with DEFAULTS overridden by `args`; the report, JSON values only."""
-    settings = {**DEFAULTS, **args}
-    with tempfile.TemporaryDirectory(dir=settings["folder"]) as name:
+def measure(args: JournalArguments, progress: Progress) -> Json:
+    """Adds a second when the journal is empty and when it is filled, and their ratio to the raw limits."""
+    with tempfile.TemporaryDirectory(dir=args.folder or None) as name:
         folder = Path(name)
         bench = Bench(folder)
-        empty = bench.measure(settings["writers"], settings["seconds"])
-        filling_s = bench.fill(settings["events"], settings["fill_batch"])
+        empty = bench.measure(args.writers, args.seconds)
+        progress(0.3)
+        filling_s = bench.fill(args.events, args.fill_batch)
+        progress(0.6)
         held = bench.journal.position
-        filled = bench.measure(settings["writers"], settings["seconds"])
+        filled = bench.measure(args.writers, args.seconds)
         sample = [event for event, _ in zip(bench.journal.read(held), range(round(filled["mean_batch"])), strict=False)]
-        raw = raw_limits(folder, sample, settings["seconds"] / 4)
+        raw = raw_limits(folder, sample, args.seconds / 4)
         bench.writer.close()
         began = time.perf_counter()
         problems = bench.journal.verify()
@@ -168,33 +173,20 @@ def run(args: dict[str, Any]) -> dict[str, Any]:
         position = bench.open_journal().position
         reopen_s = time.perf_counter() - began
     return {
-        "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine()},
-        "writers": settings["writers"],
         "empty": empty,
         "filled": {"events_before": held, **filled},
         "fill_events_per_s": round((held - empty["adds"]) / filling_s, 1),
         "raw": raw,
-        "ratio_to_fsynced_append": round(filled["adds_per_s"] / raw["fsynced_append_rows_per_s"], 3),
-        "ratio_to_delta_append": round(filled["adds_per_s"] / raw["delta_append_rows_per_s"], 3),
+        "ratio_to_fsynced_append": ratio(filled["adds_per_s"], raw["fsynced_append_rows_per_s"]),
+        "ratio_to_delta_append": ratio(filled["adds_per_s"], raw["delta_append_rows_per_s"]),
         "verify": {"events": position, "seconds": round(verify_s, 2), "problems": problems},
         "reopen_ms": round(reopen_s * 1000, 1),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("writers", "events", "fill_batch"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=DEFAULTS[name])
-    parser.add_argument("--seconds", type=float, default=DEFAULTS["seconds"], help="of each measurement")
-    parser.add_argument("--folder", help="a folder on the disk to measure; default: the temporary folder")
-    parser.add_argument("--json", type=Path, help="write the report here, too")
-    chosen = vars(parser.parse_args())
-    target = chosen.pop("json")
-    report = json.dumps(run(chosen), indent=2)
-    if target is not None:
-        target.write_text(report + "\n")
-    print(report)
-
+BENCHMARK = Benchmark("journal", __doc__, JournalArguments, measure)
+run = BENCHMARK.run
+main = BENCHMARK.main
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -7,8 +7,6 @@ chain must hold. Runs on the machine that the hosts run on, with the right to en
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import signal
@@ -18,10 +16,19 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import Field
+
+from jobs.bench.contract import Benchmark, Count, Progress, ServerArguments
+from jobs.bench.report import Json
+
+
+class KillsArguments(ServerArguments):
+    rounds: Count = Field(20, description="how often a host is ended")
+    clients: Count = Field(8, description="that write meanwhile")
+    seed: int = 0
 
 
 @dataclass(slots=True)
@@ -57,7 +64,7 @@ def _write(client: httpx.Client, cube: str, ledger: Ledger, stop: threading.Even
 
 def _host_pids(client: httpx.Client) -> list[int]:
     status = client.get("/v1/status").raise_for_status().json()
-    return [part["pid"] for part in status["parts"].values() if "shards" in part]
+    return [host["process"]["pid"] for host in status["hosts"]]
 
 
 def _answers_again(client: httpx.Client, cubes: list[str], started: float) -> float:
@@ -110,32 +117,33 @@ def _judge(client: httpx.Client, cubes: list[str], ledger: Ledger) -> dict[str, 
     }
 
 
-def run(args: dict[str, Any]) -> dict[str, Any]:
-    """Arguments `url`, `key`, `rounds` (20), `clients` (8), `seed`. Raises nothing for a bad outcome: read `passed`."""
-    headers = {"Authorization": f"Bearer {args['key']}"}
-    with httpx.Client(base_url=args["url"], headers=headers, timeout=60, trust_env=False) as client:
-        return _kill_and_judge(client, args)
+def measure(args: KillsArguments, progress: Progress) -> Json:
+    """Raises nothing for a bad outcome: read `passed`."""
+    headers = {"Authorization": f"Bearer {args.key}"}
+    with httpx.Client(base_url=args.url, headers=headers, timeout=60, trust_env=False) as client:
+        return _kill_and_judge(client, args, progress)
 
 
-def _kill_and_judge(client: httpx.Client, args: dict[str, Any]) -> dict[str, Any]:
-    rng = random.Random(args.get("seed", 0))
+def _kill_and_judge(client: httpx.Client, args: KillsArguments, progress: Progress) -> Json:
+    rng = random.Random(args.seed)
     cubes = [f"kills-{uuid.uuid4().hex[:8]}-{n}" for n in range(4)]
     for cube in cubes:
         client.post("/v1/cubes", json={"id": cube}).raise_for_status()
     ledger, stop = Ledger(), threading.Event()
     writers = [
         threading.Thread(target=_write, args=(client, cubes[n % len(cubes)], ledger, stop, n))
-        for n in range(args.get("clients", 8))
+        for n in range(args.clients)
     ]
     for writer in writers:
         writer.start()
     recovery_s = []
-    for _ in range(args.get("rounds", 20)):
+    for number in range(args.rounds):
         time.sleep(rng.uniform(1.0, 4.0))
         victim = rng.choice(_host_pids(client))
         started = time.monotonic()
         os.kill(victim, signal.SIGKILL)
         recovery_s.append(_answers_again(client, cubes, started))
+        progress((number + 1) / (args.rounds + 1))
     stop.set()
     for writer in writers:
         writer.join()
@@ -149,21 +157,9 @@ def _kill_and_judge(client: httpx.Client, args: dict[str, Any]) -> dict[str, Any
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--key", required=True)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    result = run(vars(options))
-    text = json.dumps(result, indent=2)
-    if options.json:
-        options.json.write_text(text + "\n")
-    print(text)
-    return 0 if result["passed"] else 1
-
+BENCHMARK = Benchmark("kills", __doc__, KillsArguments, measure)
+run = BENCHMARK.run
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     raise SystemExit(main())

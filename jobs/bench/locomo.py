@@ -7,7 +7,6 @@ Joined evidence is split, ids that do not exist are ignored, questions left with
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import statistics
@@ -21,8 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import Field
 
-from actors.errors import InvalidRequest, MemosError
+from actors.errors import InvalidRequest
+from jobs.bench.contract import Benchmark, Progress, ServerArguments
+from jobs.bench.report import Json
 
 CUTOFFS = (1, 5, 10, 20, 50)
 """Every k that recall and hits are reported at; a search asks for the largest."""
@@ -34,7 +36,9 @@ ADVERSARIAL = 5
 
 _CATEGORIES = {1: "multi_hop", 2: "temporal", 3: "open_domain", 4: "single_hop", ADVERSARIAL: "adversarial"}
 
-Json = dict[str, Any]
+
+class LocomoArguments(ServerArguments):
+    path: str = Field(min_length=1, description="the data: a file in LoCoMo's format")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +154,17 @@ def report(conversations: Sequence[Conversation], outcomes: Sequence[Outcome], a
     }
 
 
-def run(args: Mapping[str, Any], progress: Callable[[float], None] = lambda part: None) -> Json:
-    """Arguments `path`, `url`, `key`. Makes a cube a conversation and archives each at the end, come what may.
+def measure(args: LocomoArguments, progress: Progress) -> Json:
+    """Makes a cube a conversation and archives each at the end, come what may.
 
-    `progress` is told the part done, 0 to 1. Raises InvalidRequest for a wrong argument or file, and httpx.HTTPError.
+    Raises InvalidRequest for a file that is not in LoCoMo's format, and httpx.HTTPError.
     """
-    if not isinstance(args.get("path"), str | Path):
-        raise InvalidRequest("name the data: memos bench locomo PATH")
-    conversations = read_conversations(Path(args["path"]))
-    headers = {"Authorization": f"Bearer {args['key']}"}
+    conversations = read_conversations(Path(args.path))
+    headers = {"Authorization": f"Bearer {args.key}"}
     run_id = uuid.uuid4().hex[:8]
     cubes = {f"locomo-{n}-{run_id}": conversation for n, conversation in enumerate(conversations)}
     made: list[str] = []
-    with httpx.Client(base_url=args["url"], headers=headers, timeout=120, trust_env=False) as client:
+    with httpx.Client(base_url=args.url, headers=headers, timeout=120, trust_env=False) as client:
         try:
             started = time.perf_counter()
             for cube, conversation in cubes.items():
@@ -209,22 +211,9 @@ def _mean(values: Iterable[float]) -> float:
     return round(statistics.fmean(values), 4)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--key", required=True)
-    parser.add_argument("--path", type=Path, required=True)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    try:
-        text = json.dumps(run(vars(options)), indent=2)
-    except MemosError as error:
-        parser.exit(1, f"locomo: {error}\n")
-    if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
-    return 0
-
+BENCHMARK = Benchmark("locomo", __doc__, LocomoArguments, measure)
+run = BENCHMARK.run
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,22 +113,34 @@ def stop(session: Session, job_id: str) -> None:
 @click.argument("path", required=False, type=click.Path(exists=True, path_type=Path))
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="An argument; JSON, or text.")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw latency against load: an SVG.")
 @pass_session
-def bench(session: Session, name: str, path: Path | None, settings: tuple[str, ...], file: Path | None) -> None:
+def bench(
+    session: Session, name: str, path: Path | None, settings: tuple[str, ...], file: Path | None, picture: Path | None
+) -> None:
     """Run the benchmark NAME as a job, follow it, and show its report."""
     args = dict(_setting(text) for text in settings)
     if path is not None:
         args["path"] = str(path.resolve())
+    if picture is not None:
+        args["picture"] = "svg"
     with session.client() as memos:
         ended = _followed(memos, memos.submit_job(f"bench_{name}", None, args))
     _fail_unless_succeeded(ended)
     report = dict(ended.result or {})
+    drawn = report.pop("picture", None)
     if file is not None:
         file.write_text(json.dumps(to_json(report), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     rows = table("measure", "value")
     for measure, value in _flat(report):
         rows.add_row(measure, f"{value:.4g}" if isinstance(value, float) else str(value))
     console().print(rows)
+    if picture is not None:
+        if drawn is None:
+            raise Failure(f"the benchmark {name} has nothing to draw; its report is above")
+        picture.write_text(drawn, encoding="utf-8")
+    if report.get("result", {}).get("passed") is False:
+        raise Failure(f"the benchmark {name} did not pass; its report is above")
 
 
 def _followed(memos: MemosClient, submitted: Job) -> Job:
@@ -160,8 +172,13 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _flat(report: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Every value with its path; what is drawn as curves is left out."""
     rows: list[tuple[str, Any]] = []
     for name, value in report.items():
+        if name == "curves":
+            continue
+        if isinstance(value, Sequence) and value and all(isinstance(part, Mapping) for part in value):
+            value = {str(number): part for number, part in enumerate(value)}
         if isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{name}.")
         else:

@@ -11,7 +11,8 @@ from serve.cli.jobs import bench, job
 from serve.cli.keys import key
 from serve.cli.memories import add, chat, search
 from serve.cli.session import Session, StatePath
-from serve.cli.system import demo, doctor, down, status, up
+from serve.cli.status import status
+from serve.cli.system import demo, doctor, down, up
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

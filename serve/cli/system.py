@@ -1,4 +1,4 @@
-"""memos up, down, status, doctor and demo."""
+"""memos up, down, doctor and demo."""
 
 from __future__ import annotations
 
@@ -50,24 +50,6 @@ def up(session: Session, config: Path | None, port: int | None, detach: bool) ->
 def down(session: Session) -> None:
     """Drain the system of this state folder and end every process of it."""
     click.echo("stopped" if _stop(session.folder.expanduser().absolute()) else "nothing was running")
-
-
-@click.command("status")
-@as_json
-@pass_session
-def status(session: Session, as_json: bool) -> None:
-    """Show what each part of the running system says of itself."""
-    with session.client() as memos:
-        found = memos.status()
-    if as_json:
-        print_json(found)
-        return
-    click.echo(f"url       {session.read_url()}")
-    for name, value in found.items():
-        if name != "parts":
-            click.echo(f"{name:<9} {value if not isinstance(value, list) else ', '.join(map(str, value))}")
-    for name, said in found.get("parts", {}).items():
-        click.echo(f"{name:<9} " + "  ".join(f"{key}={value}" for key, value in said.items()))
 
 
 @click.command("doctor")

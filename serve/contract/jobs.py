@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from actors.memory.requests import JobStatus
 from serve.contract.fields import Answer, Body, CubeId, Metadata, Word
@@ -36,16 +36,3 @@ class JobOut(Answer):
 class JobPage(Answer):
     items: list[JobOut]
     next: str | None
-
-
-class StatusOut(Answer):
-    """Nodes, hosts, shards, epochs, projection lag, queues and models."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-class ReadyOut(Answer):
-    """`waiting` names what is not ready yet."""
-
-    ready: bool
-    waiting: list[str]

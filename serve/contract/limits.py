@@ -7,6 +7,12 @@ from typing import Final
 BODY_BYTES: Final = 8 * 1024 * 1024
 """Body of a request, counted while it is read."""
 
+BODIES_BYTES: Final = 128 * 1024 * 1024
+"""Bodies of all requests that an ingress replica holds at once."""
+
+BODY_S: Final = 30
+"""Seconds in which a body must have arrived."""
+
 JSON_DEPTH: Final = 32
 """Nesting of arrays and objects in a body."""
 

@@ -22,12 +22,14 @@ from serve.contract.problem import ProblemOut
 from serve.contract.times import parse_moment
 from serve.metrics import Metrics
 from serve.retrieval import Retrieval
+from serve.status import SystemStatus
 
 _SAID = {
     400: "The body cannot be read: not JSON, not UTF-8, nested too deep",
     401: "A valid API key is needed",
     403: "The role does not allow this",
     404: "Not found, or no role on it",
+    408: "The body did not arrive in time",
     409: "It conflicts with the current state",
     412: "If-Match names another version than the current one",
     413: "Over a limit",
@@ -43,7 +45,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ProblemOut, "description": _SAID[status]} for status in statuses}
 
 
-def known_query(request: Request) -> None:
+async def known_query(request: Request) -> None:
     """Refuse a query parameter that the route does not have: a misspelt filter must not answer everything."""
     route = request.scope["route"]
     known = {field.alias for field in get_flat_params(route.dependant) if isinstance(field.field_info, params.Query)}
@@ -54,7 +56,7 @@ def known_query(request: Request) -> None:
 
 
 READ_ERRORS = problem_responses(401, 404, 422, 429, 503)
-WRITE_ERRORS = problem_responses(400, 401, 403, 404, 413, 422, 429, 503)
+WRITE_ERRORS = problem_responses(400, 401, 403, 404, 408, 413, 422, 429, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Services:
     retrieval: Retrieval
     chat: ChatService
     metrics: Metrics
+    status: SystemStatus
 
 
 class JsonAnswer(Response):
@@ -99,21 +102,24 @@ bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API 
 """Documents the key in the contract; `serve.middleware.Keys` checks it."""
 
 
-def _identity(request: Request) -> Identity:
+# Dependencies are coroutines, though they await nothing: FastAPI runs plain functions on threads, one hop each.
+
+
+async def _identity(request: Request) -> Identity:
     identity: Identity = request.scope["state"]["identity"]
     return identity
 
 
-def _caller(request: Request) -> Caller:
-    return _identity(request).caller
+async def _caller(request: Request) -> Caller:
+    return (await _identity(request)).caller
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def _as_of(
+async def _as_of(
     as_of: Annotated[str | None, Query(max_length=64, description="A cube version (integer) or RFC 3339 time.")] = None,
 ) -> Moment | None:
     return None if as_of is None else parse_moment(as_of)
@@ -125,7 +131,7 @@ class ListParameters:
     cursor: str | None
 
 
-def _list_parameters(
+async def _list_parameters(
     limit: Annotated[int, Query(ge=1, le=limits.LIST_LIMIT)] = limits.LIST_LIMIT_DEFAULT,
     cursor: Annotated[
         str | None, Query(min_length=1, max_length=limits.CURSOR_CHARS, description="`next` of the page before.")
@@ -146,7 +152,7 @@ def parse_if_match(header: str | None) -> int | None:
     return int(text)
 
 
-def _if_version(if_match: Annotated[str | None, Header(max_length=256)] = None) -> int | None:
+async def _if_version(if_match: Annotated[str | None, Header(max_length=256)] = None) -> int | None:
     return parse_if_match(if_match)
 
 

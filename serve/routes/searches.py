@@ -23,6 +23,7 @@ async def search(body: SearchBody, caller: CallerOf, services: ServicesOf) -> Js
         filter=body.filter,
         as_of=body.as_of,
         channels=frozenset(body.channels) if body.channels else frozenset(Channel),
+        explain=body.explain,
     )
     found = await services.retrieval.search(caller, question)
     render = rendering.explained if body.explain else rendering.result

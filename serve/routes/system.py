@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from actors.errors import Forbidden, MemosError
-from serve.contract.jobs import ReadyOut, StatusOut
+from serve.contract.status import ReadyOut, StatusOut
 from serve.routes.parts import READ_ERRORS, IdentityOf, JsonAnswer, ServicesOf, problem_responses
 
 open_router = APIRouter(tags=["system"])
@@ -38,7 +38,7 @@ async def metrics(services: ServicesOf) -> Response:
 
 @router.get("/status", response_model=StatusOut, responses=READ_ERRORS | problem_responses(403))
 async def status(identity: IdentityOf, services: ServicesOf) -> JsonAnswer:
-    """Nodes, hosts, shards, queues and models; for governors, since it tells of everybody's load."""
+    """Nodes, hosts, shards, queues, models and memory; for governors, since it tells of everybody's load."""
     if not identity.governor:
         raise Forbidden("the cluster's status is for governors")
-    return JsonAnswer({**await services.backend.status(), "chat_models": list(services.chat.models)})
+    return JsonAnswer(await services.status.read())

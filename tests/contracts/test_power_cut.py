@@ -10,7 +10,7 @@ import pytest
 from actors.memory.events import Event
 from actors.stores.durability import sync_file
 from actors.stores.location import StorageSpec
-from actors.stores.snapshots import ParquetSnapshots
+from actors.stores.snapshots import SnapshotFolder
 from tests.contracts.journal_contract import Chains
 from tests.contracts.power_cut import Names, PowerCut
 from tests.contracts.shard_folder import ShardFolder
@@ -68,7 +68,7 @@ def test_snapshots_are_the_earlier_ones_or_the_new_ones(
         power.image(image, names)
         with monkeypatch.context() as patch:
             patch.setattr("os.fsync", lambda _: None)
-            again = ParquetSnapshots(StorageSpec(str(image)), b"key")
+            again = SnapshotFolder(StorageSpec(str(image)), b"key")
         assert again.position in (written, written + 1)
         for cube in range(again.position):
             assert again.read(f"cube-{cube % 3}") is not None
@@ -79,7 +79,7 @@ def test_snapshots_are_the_earlier_ones_or_the_new_ones(
 
     with PowerCut(root, monkeypatch) as power:
         power.before_sync = cut
-        snapshots = ParquetSnapshots(StorageSpec(str(root)), b"key")
+        snapshots = SnapshotFolder(StorageSpec(str(root)), b"key")
         for number in range(20):
             snapshots.write(number + 1, [(f"cube-{number % 3}", b"state %d" % number)])
             written = number + 1

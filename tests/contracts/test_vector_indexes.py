@@ -13,7 +13,9 @@ import pytest
 
 from actors.errors import ConfigError, Corrupted, NewerFormat, StorageUnavailable
 from actors.memory.ports import VectorIndex
+from actors.stores.location import StorageSpec
 from actors.stores.vectors.faiss_index import FaissVectorIndex
+from actors.stores.vectors.graph import GRAPH_FROM_ROWS
 from actors.stores.vectors.plain import PlainVectorIndex
 from tests.contracts.vector_contract import (
     DIMENSION,
@@ -39,17 +41,17 @@ class TestFaiss(StoredVectorIndexContract):
     def test_another_model_is_refused_and_the_way_out_named(self, tmp_path: Path) -> None:
         filled(tmp_path)
         with pytest.raises(ConfigError, match="reindex"):
-            FaissVectorIndex(tmp_path, "other-model", DIMENSION)
+            FaissVectorIndex(StorageSpec(str(tmp_path)), "other-model", DIMENSION, next_epoch(tmp_path))
 
     def test_a_newer_format_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("actors.stores.vectors.segments.FORMAT", 2)
+        monkeypatch.setattr("actors.stores.vectors.manifests.FORMAT", 3)
         filled(tmp_path)
         monkeypatch.undo()
         with pytest.raises(NewerFormat, match="manifest"):
             opened(tmp_path)
 
     @pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
-    @pytest.mark.parametrize("pattern", ["*.parquet", "manifest.json"])
+    @pytest.mark.parametrize("pattern", ["*.parquet", "manifest-*.json"])
     def test_a_damaged_file_is_named_and_a_discarded_folder_opens_again(
         self, tmp_path: Path, damage: str, pattern: str
     ) -> None:
@@ -61,12 +63,14 @@ class TestFaiss(StoredVectorIndexContract):
         elif damage == "truncate":
             victim.write_bytes(raw[: len(raw) // 2])
         else:
-            at = raw.index(b'"position": 2') + 12 if pattern == "manifest.json" else len(raw) // 3
+            at = raw.index(b'"position": 2') + 12 if victim.suffix == ".json" else len(raw) // 3
             victim.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
         with pytest.raises(Corrupted, match=victim.name.replace(".", r"\.")):
             opened(tmp_path).present("c")
-        FaissVectorIndex.discard(tmp_path)
+        anew = FaissVectorIndex.begin_anew(StorageSpec(str(tmp_path)), "model", DIMENSION, next_epoch(tmp_path))
+        assert (anew.position, anew.present("c")) == (0, 0)
         assert opened(tmp_path).position == 0
+        assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
 
     def test_clearing_works_with_a_damaged_vector_file(self, tmp_path: Path) -> None:
         filled(tmp_path)
@@ -109,8 +113,14 @@ class TestFaiss(StoredVectorIndexContract):
             index.close()
 
 
-def opened(folder: Path) -> FaissVectorIndex:
-    return FaissVectorIndex(folder, "model", DIMENSION)
+def opened(folder: Path, graph_from_rows: int = GRAPH_FROM_ROWS) -> FaissVectorIndex:
+    """As the next owner of the shard."""
+    return FaissVectorIndex(StorageSpec(str(folder)), "model", DIMENSION, next_epoch(folder), graph_from_rows)
+
+
+def next_epoch(folder: Path) -> int:
+    epochs = [int(path.stem.removeprefix("manifest-")) for path in folder.glob("manifest-*.json")]
+    return 1 + max(epochs, default=0)
 
 
 def filled(folder: Path, flushes: int = 1) -> None:
@@ -121,12 +131,13 @@ def filled(folder: Path, flushes: int = 1) -> None:
     index.close()
 
 
-def flush_until_killed(folder: Path, seconds: float) -> int:
+def flush_until_killed(folder: Path, seconds: float, graph_from_rows: int = GRAPH_FROM_ROWS) -> int:
     """Kill a process that puts row n and flushes position n + 1, on and on; the last position that it reported."""
     script = f"""
         from pathlib import Path
         from tests.contracts.test_vector_indexes import opened, unit_vectors
-        index = opened(Path({str(folder)!r}))
+        index = opened(Path({str(folder)!r}), {graph_from_rows})
+        index.present("c")
         for row in range(index.position, 100_000):
             index.put("c", [row], unit_vectors(1, seed=row))
             index.flush(row + 1)

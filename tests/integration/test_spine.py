@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,7 @@ import pytest
 from cluster.bootstrap import running
 from jobs.bench import kills
 from serve.client import MemosClient
+from serve.contract.status import StatusOut
 from tests.integration.test_bootstrap import free_port, marked
 
 pytestmark = pytest.mark.timeout(900)
@@ -69,6 +71,18 @@ def system() -> Iterator[System]:
             system.memos("down")
 
 
+def test_the_status_tells_of_every_part_on_the_node_that_it_runs_on(system: System) -> None:
+    shown = json.loads(system.memos("status", "--json"))
+    assert shown.pop("instance")["phase"] == "ready"
+    found = StatusOut.model_validate(shown)
+    assert found.unanswered == []
+    [node] = found.nodes
+    parts = [*found.hosts, found.system, found.embedder, found.ingress, found.chat]
+    assert {part.node for part in parts if part} == {node.id}
+    assert all(part and psutil.pid_exists(part.process.pid) for part in parts)
+    assert sorted(shard.shard for host in found.hosts for shard in host.shards) == list(range(found.shards))
+
+
 def test_the_openai_sdk_chats_by_base_url_and_key_alone(system: System) -> None:
     assert system.post("/v1/cubes", {"id": "anna"}).status_code == 201
     fact = {"role": "user", "name": "Anna", "content": "My dog is called Biscuit.", "ref": "1"}
@@ -94,7 +108,7 @@ def test_a_hidden_cube_answers_as_one_that_is_not_there(system: System) -> None:
 
 
 def test_killed_hosts_lose_and_double_nothing(system: System) -> None:
-    verdict = kills.run({"url": system.url, "key": system.key, "rounds": 2, "seed": 7})
+    verdict = kills.run({"url": system.url, "key": system.key, "rounds": 2, "seed": 7})["result"]
     assert verdict["acknowledged_batches"] > 0
     assert (verdict["lost"], verdict["doubled"], verdict["torn"], verdict["broken_chains"]) == (0, 0, 0, [])
 
@@ -123,7 +137,27 @@ def test_a_job_runs_and_reports(system: System, tmp_path: Path) -> None:
     data.write_text(json.dumps([{"sample_id": "tiny", "conversation": conversation, "qa": qa}]))
     report = tmp_path / "report.json"
     system.memos("bench", "locomo", str(data), "--json", str(report))
-    assert json.loads(report.read_text())["all"]["recall"]["1"] == 1.0
+    assert json.loads(report.read_text())["result"]["all"]["recall"]["1"] == 1.0
+
+
+TINY = {
+    "ingest": {"sizes": 4, "messages": "1,4", "clients": 2, "seconds": 0.2, "limit_seconds": 0.1, "limit_threads": 1},
+    "search": {"memories": 40, "clients": "1,2", "seconds": 0.2, "rounds": 1, "queries": 3},
+    "cubes": {"cubes": 6, "memories": 2, "big": 10, "opened": 2, "clients": 2},
+    "neighbours": {"huge": 20, "memories": 8, "seconds": 0.4, "slow": 4, "busy": 1, "batch": 4},
+    "overload": {"clients": 8, "memories": 8, "capacity_seconds": 0.3, "half_seconds": 0.5, "seconds": 0.5},
+}
+"""Benchmarks that need a running system, at sizes that tell nothing but that they work."""
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_benchmark_measures_the_running_system_and_clears_up(system: System, name: str) -> None:
+    module = import_module(f"jobs.bench.{name}")
+    made = module.run({"url": system.url, "key": system.key, **TINY[name]})
+    assert made["benchmark"] == name
+    assert json.loads(json.dumps(made))["result"]
+    with system.client() as memos:
+        assert [cube.id for cube in memos.cubes() if cube.id.startswith("bench-")] == []
 
 
 def test_everything_is_as_it_was_after_down_and_up_and_no_process_stays(system: System) -> None:

@@ -10,16 +10,19 @@ from typing import Any
 
 from actors.clock import SystemClock
 from actors.errors import Unavailable
+from actors.footprint import footprint
 from actors.host import CubeHost, HostSpec
 from actors.memory.draft import Sealer
 from actors.memory.governance import Caller
+from actors.memory.ports import JsonObject
 from actors.memory.requests import JobStatus, NewKey
+from actors.memory_budget import MemoryBudget
 from actors.shard import Shard, ShardLimits, ShardParts
 from actors.stores.journal import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex
 from actors.stores.vectors.plain import PlainVectorIndex
 from cluster.calling import RetryRule
-from cluster.directory import EMBEDDER, SYSTEM, LocalDirectory, host_name
+from cluster.directory import EMBEDDER, SYSTEM, LocalDirectory, Node, host_name
 from cluster.gateway import Gateway, GatewayParts
 from cluster.jobs import JobRunner
 from cluster.topology import Topology
@@ -56,12 +59,13 @@ class PlainProcesses:
 
 class FlakyDirectory:
     """A LocalDirectory whose calls fail as told: `lost` answers vanish after the call took effect, `down` parts
-    are not reached at all.
+    are not reached at all, `mute` ones never answer.
     """
 
     def __init__(self, parts: Mapping[str, Any]) -> None:
         self._inner = LocalDirectory(parts)
         self.down: set[str] = set()
+        self.mute: set[str] = set()
         self.lose: dict[str, int] = {}
         self.calls: list[tuple[str, str]] = []
 
@@ -69,19 +73,26 @@ class FlakyDirectory:
         self.calls.append((name, method))
         if name in self.down:
             raise Unavailable(f"{name} is down", part=name)
+        if name in self.mute:
+            await asyncio.Event().wait()
         answer = await self._inner.call(name, method, *args)
         if self.lose.get(method, 0) > 0:
             self.lose[method] -= 1
             raise Unavailable(f"{name} died before it answered", part=name)
         return answer
 
+    async def nodes(self) -> tuple[Node, ...]:
+        if "nodes" in self.mute:
+            await asyncio.Event().wait()
+        return await self._inner.nodes()
+
 
 class Embedding:
     def ready(self) -> list[str]:
         return []
 
-    def status(self) -> dict[str, str]:
-        return {"model": "hash@1"}
+    def status(self) -> JsonObject:
+        return {**footprint(), "model": "hash@1", "dimension": 64, "waiting": 0}
 
 
 class GatewayRig:
@@ -101,14 +112,14 @@ class GatewayRig:
         retry = RetryRule(within_s=0.6, first_s=0.01, longest_s=0.05)
         clock = self.system.clock
         jobs = JobRunner(self.directory, self.processes, clock, "http://127.0.0.1:8000", retry)
-        self.gateway = Gateway(GatewayParts(self.directory, self.topology, jobs, clock, retry))
+        self.gateway = Gateway(GatewayParts(self.directory, self.topology, jobs, clock, retry, status_within_s=0.2))
         self.root = self.system.root
 
     def restart(self, number: int) -> None:
         spec = HostSpec(host_name(number), "plain", "plain", self.topology.shards_of(number), SHARDS, KEY)
         self.parts[host_name(number)] = CubeHost(spec, self._open_shard, self.system.host, SystemClock())
 
-    def _open_shard(self, number: int) -> Shard:
+    def _open_shard(self, number: int, budget: MemoryBudget) -> Shard:
         parts = ShardParts(
             journal=PlainJournal(self.storage[number], KEY),
             snapshots=self.snapshots[number],

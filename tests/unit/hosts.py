@@ -18,6 +18,7 @@ from actors.memory.draft import Sealer
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import Vectors
 from actors.memory.requests import AddMemories, NewMemory, SearchCube
+from actors.memory_budget import OPEN_BYTES, MemoryBudget
 from actors.shard import Shard, ShardLimits, ShardParts
 from actors.stores.journal.plain import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex
@@ -71,23 +72,24 @@ class Catalogue:
 class PlainRig:
     """A host of one shard on in-process adapters; `reopen` is what a restart of its process would do."""
 
-    def __init__(self, limits: ShardLimits | None = None) -> None:
+    def __init__(self, limits: ShardLimits | None = None, open_bytes: int = OPEN_BYTES) -> None:
         self.storage = PlainStorage()
         self.snapshots = DictSnapshots()
         self.embedder = HashEmbedder()
         self.catalogue = Catalogue()
+        self.open_bytes = open_bytes
         self.limits = limits or ShardLimits(index_wait_s=2.0)
         self.vectors, self.lexical = PlainVectorIndex(), PlainLexicalIndex()
         self.host = self.open()
 
     def open(self) -> CubeHost:
-        spec = HostSpec("host-0", "plain", "plain", (0,), 1, KEY, limits=self.limits)
+        spec = HostSpec("host-0", "plain", "plain", (0,), 1, KEY, limits=self.limits, open_bytes=self.open_bytes)
         return CubeHost(spec, self._open_shard, self.catalogue, SystemClock())
 
     def reopen(self) -> None:
         self.host = self.open()
 
-    def _open_shard(self, number: int) -> Shard:
+    def _open_shard(self, number: int, budget: MemoryBudget) -> Shard:
         parts = ShardParts(
             journal=PlainJournal(self.storage, KEY),
             snapshots=self.snapshots,
@@ -96,6 +98,7 @@ class PlainRig:
             embedder=self.embedder,
             clock=SystemClock(),
             sealer=Sealer(KEY, secrets.token_bytes),
+            budget=budget,
         )
         return Shard(number, parts, self.limits)
 

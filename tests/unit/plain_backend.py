@@ -21,6 +21,7 @@ from actors.errors import (
     MemosError,
     Unauthenticated,
 )
+from actors.footprint import footprint
 from actors.listing import page_of
 from actors.memory import commands
 from actors.memory.commands import CubeDraft
@@ -91,6 +92,7 @@ class PlainBackend:
     failures: dict[str, MemosError] = field(default_factory=dict)
     shortfalls: tuple[Shortfall, ...] = ()
     waiting: list[str] = field(default_factory=list)
+    unanswered: list[JsonObject] = field(default_factory=list)
     searches: list[SearchCube] = field(default_factory=list)
     adds: list[AddMemories] = field(default_factory=list)
 
@@ -296,7 +298,7 @@ class PlainBackend:
         return stopped
 
     async def status(self) -> JsonObject:
-        return {"nodes": 1, "hosts": []}
+        return {"shards": 4, "nodes": [], "hosts": [], "system": None, "embedder": None, "unanswered": self.unanswered}
 
     async def ready(self) -> list[str]:
         return self.waiting
@@ -306,6 +308,7 @@ class PlainEmbedder:
     """Embeds every text as the same unit vector; fails with `failure` when there is one."""
 
     model_id = "plain-embedder"
+    waiting = 0
 
     def __init__(self) -> None:
         self.failure: MemosError | None = None
@@ -346,6 +349,11 @@ class PlainChat:
 
     async def ready(self) -> list[str]:
         return self.waiting
+
+    async def status(self) -> JsonObject:
+        if self.failure is not None:
+            raise self.failure
+        return {**footprint(), "model": self.model_id, "chats": 1, "room": 17}
 
 
 def _view(cube: PlainCube) -> CubeView:

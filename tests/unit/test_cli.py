@@ -136,13 +136,13 @@ def test_keys_are_shown_once_and_revoked(shell: Shell) -> None:
     assert (refused.exit_code, refused.stderr) == (1, "memos: governors only\n")
 
 
-def finish(shell: Shell, status: JobStatus, reason: str = "") -> None:
-    """The next look at a job finds it ended."""
+def finish(shell: Shell, status: JobStatus, reason: str = "", **more: object) -> None:
+    """The next look at a job finds it ended; `more` is added to its result."""
     read = shell.edge.backend.read_job
 
     async def ended(caller: object, job_id: str) -> object:
         view = shell.edge.backend.jobs[job_id]
-        result = {"recall": {"at_10": 0.7}, "questions": 12}
+        result = {"recall": {"at_10": 0.7}, "questions": 12, "loads": [{"clients": 4}], "picture": "<svg/>", **more}
         return replace(view, status=status, reason=reason, progress=1.0, result=result)
 
     shell.edge.backend.read_job = ended  # type: ignore[method-assign, assignment]
@@ -155,11 +155,32 @@ def test_a_benchmark_is_a_job_that_is_followed(shell: Shell, tmp_path: Path, mon
     data, report = tmp_path / "locomo.json", tmp_path / "report.json"
     data.write_text("{}")
     out = shell.ok("bench", "locomo", str(data), "--set", "limit=3", "--json", str(report))
-    assert "recall.at_10" in out and "0.7" in out
+    assert "recall.at_10" in out and "0.7" in out and "loads.0.clients" in out
     assert json.loads(report.read_text())["questions"] == 12
     [job] = shell.edge.backend.jobs.values()
     assert (job.name, dict(job.args)) == ("bench_locomo", {"path": str(data), "limit": 3})
     assert shell("bench", "locomo", str(tmp_path / "none.json")).exit_code == 2
+
+
+def test_the_picture_of_a_benchmark_goes_to_its_own_file(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve.cli.jobs.POLL_S", 0.0)
+    finish(shell, JobStatus.SUCCEEDED)
+    drawn, report = tmp_path / "search.svg", tmp_path / "search.json"
+    out = shell.ok("bench", "search", "--picture", str(drawn), "--json", str(report))
+    assert drawn.read_text() == "<svg/>"
+    assert "picture" not in json.loads(report.read_text()) and "<svg" not in out
+    [job] = shell.edge.backend.jobs.values()
+    assert dict(job.args) == {"picture": "svg"}
+
+
+def test_a_benchmark_that_does_not_pass_fails_the_command(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.cli.jobs.POLL_S", 0.0)
+    finish(shell, JobStatus.SUCCEEDED, result={"passed": False})
+    done = shell("bench", "overload")
+    assert done.exit_code == 1 and "result.passed" in done.stdout
+    assert "overload did not pass" in done.stderr
 
 
 def test_a_job_that_fails_fails_the_command(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def test_a_governor_handles_keys(edge: Edge) -> None:
         assert [key.key for key in made_so_far] == [None] * 5
         assert memos.revoke_key(made.id).revoked_at
         assert len(list(memos.principals())) == 5
-        assert memos.status()["nodes"] == 1
+        assert memos.status()["shards"] == 4
 
 
 def test_lists_are_walked_page_by_page(edge: Edge) -> None:

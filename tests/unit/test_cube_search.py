@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.errors import InvalidRequest, StorageUnavailable, VersionNotFound
+from actors.lexical_channel import WordLimits
 from actors.memory.commands import change, move
 from actors.memory.lifecycle import State
 from actors.memory.ports import CorpusStatistics, LexicalIndex, VectorIndex
@@ -21,20 +23,31 @@ from actors.projector import Projector, ProjectorPace
 from actors.retrieval import CubeSearch, SearchDepth
 from actors.stores.lexical.plain import PlainLexicalIndex
 from actors.stores.lexical.tantivy_index import TantivyIndex
+from actors.stores.location import StorageSpec
 from actors.stores.vectors.faiss_index import FaissVectorIndex
 from actors.stores.vectors.plain import PlainVectorIndex
 from tests.unit.cubes import HandDriven, allow_all
 from tests.unit.indexing import DIMENSION, WordEmbedder, remember, replay
+from tests.unit.test_projection import eventually
 
-SHALLOW = SearchDepth(floor=4, per_result=1, exhaustive_rows=2)
+SHALLOW = SearchDepth(floor=4, per_result=1)
 """Few enough rows a channel that the tests' cubes are not scored whole."""
+
+WAYS = {"in memory": WordLimits(), "stored": WordLimits(rows_at_once=-1)}
+"""Where the lexical channel finds a cube's words."""
 
 
 class Rig:
-    def __init__(self, vectors: VectorIndex, lexical: LexicalIndex, depth: SearchDepth | None = None) -> None:
+    def __init__(
+        self,
+        vectors: VectorIndex,
+        lexical: LexicalIndex,
+        depth: SearchDepth | None = None,
+        words: WordLimits | None = None,
+    ) -> None:
         self.vectors, self.lexical, self.embedder = vectors, lexical, WordEmbedder()
         self.projector = Projector(vectors, lexical, self.embedder, ProjectorPace(idle_s=0.01))
-        self.engine = CubeSearch(vectors, lexical, "words", depth)
+        self.engine = CubeSearch(vectors, lexical, "words", depth, words)
 
     def index(self, *cubes: HandDriven) -> None:
         self.projector.feed(replay(*cubes))
@@ -45,14 +58,20 @@ class Rig:
         return self.engine.search(OpenCube(cube.state), replace(request, **changed), self.projector, 0.0)
 
     def close(self) -> None:
+        self.engine.close()
         self.projector.close()
         self.vectors.close()
         self.lexical.close()
 
 
+@pytest.fixture(params=WAYS)
+def words(request: pytest.FixtureRequest) -> WordLimits:
+    return WAYS[request.param]
+
+
 @pytest.fixture
-def rig() -> Iterator[Rig]:
-    rig = Rig(PlainVectorIndex(), PlainLexicalIndex())
+def rig(words: WordLimits) -> Iterator[Rig]:
+    rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), words=words)
     yield rig
     rig.close()
 
@@ -65,7 +84,7 @@ def test_the_memory_asked_for_comes_first_with_its_reason(rig: Rig) -> None:
     cube = HandDriven()
     remember(cube, NewMemory("Ann keeps bees in Kent"), NewMemory("Bob sails to Oslo"), NewMemory("Rain on Monday"))
     rig.index(cube)
-    hits = rig.search(cube, "who keeps bees?")
+    hits = rig.search(cube, "who keeps bees?", explain=True)
     assert texts(hits)[0] == "Ann keeps bees in Kent"
     assert hits.degraded == ()
     best = hits.hits[0]
@@ -108,8 +127,8 @@ def test_only_what_passes_the_filter_is_found(rig: Rig) -> None:
         rig.search(cube, "tea", filter={"colour": "red"})
 
 
-def test_a_narrow_filter_finds_what_lies_far_below_the_depth() -> None:
-    rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), SHALLOW)
+def test_a_narrow_filter_finds_what_lies_far_below_the_depth(words: WordLimits) -> None:
+    rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), SHALLOW, words)
     cube = HandDriven()
     remember(cube, *(NewMemory(f"tea {n}", session="rare" if n < 3 else "usual") for n in range(100)))
     rig.index(cube)
@@ -119,8 +138,8 @@ def test_a_narrow_filter_finds_what_lies_far_below_the_depth() -> None:
     rig.close()
 
 
-def test_a_row_that_one_channel_proposes_is_scored_by_both() -> None:
-    rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), SHALLOW)
+def test_a_row_that_one_channel_proposes_is_scored_by_both(words: WordLimits) -> None:
+    rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), SHALLOW, words)
     cube = HandDriven()
     far = "saffron among " + " ".join(f"filler{n}" for n in range(8))
     remember(cube, NewMemory(far), *(NewMemory(f"tea number {n}") for n in range(40)))
@@ -133,16 +152,16 @@ def test_a_row_that_one_channel_proposes_is_scored_by_both() -> None:
     rig.close()
 
 
-def test_depth_changes_no_score_of_what_is_found() -> None:
+def test_neither_depth_nor_where_the_words_are_changes_a_score() -> None:
     cube = HandDriven()
     remember(cube, *(NewMemory(f"tea with {word}") for word in "milk lemon honey ginger sugar rum mint salt".split()))
     found = []
-    for depth in (SHALLOW, SearchDepth()):
-        rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), depth)
+    for depth, words in itertools.product((SHALLOW, SearchDepth()), WAYS.values()):
+        rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), depth, words)
         rig.index(cube)
         found.append({hit.memory.id: hit.channels for hit in rig.search(cube, "ginger tea", top_k=3).hits})
         rig.close()
-    assert found[0] == found[1]
+    assert all(other == found[0] for other in found)
 
 
 def test_each_channel_answers_alone_when_asked_to(rig: Rig) -> None:
@@ -174,7 +193,9 @@ def test_a_channel_that_cannot_answer_is_named_and_the_other_answers(rig: Rig) -
         assert texts(hits) == ["Ann keeps bees"]
 
 
-def test_an_index_that_fails_is_named(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_fails_is_named_unless_the_words_are_in_memory(
+    rig: Rig, words: WordLimits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cube = HandDriven()
     remember(cube, NewMemory("Ann keeps bees"))
     rig.index(cube)
@@ -184,7 +205,8 @@ def test_an_index_that_fails_is_named(rig: Rig, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(rig.lexical, "statistics", fail)
     hits = rig.search(cube, "bees")
-    assert [(shortfall.part, shortfall.reason) for shortfall in hits.degraded] == [("lexical", "lexical index is down")]
+    named = [("lexical", "lexical index is down")] if words is WAYS["stored"] else []
+    assert [(shortfall.part, shortfall.reason) for shortfall in hits.degraded] == named
     assert texts(hits) == ["Ann keeps bees"]
 
 
@@ -207,10 +229,11 @@ def test_a_channel_that_lags_is_named(rig: Rig) -> None:
 WORDS = st.lists(st.sampled_from("tea milk bees goats Oslo Kent boat house rain".split()), min_size=1, max_size=6)
 
 
-def test_another_cube_changes_no_score_and_no_order_bit_for_bit(tmp_path: Path) -> None:
+def test_another_cube_changes_no_score_and_no_order_bit_for_bit(tmp_path: Path, words: WordLimits) -> None:
     mine = HandDriven("mine")
     remember(mine, *(NewMemory(f"{a} {b} {n}") for n, (a, b) in enumerate(PAIRS * 8)))
-    rig = Rig(FaissVectorIndex(tmp_path / "v", "words", DIMENSION), TantivyIndex(tmp_path / "l", "1"), SHALLOW)
+    vectors = FaissVectorIndex(StorageSpec(str(tmp_path / "v")), "words", DIMENSION, epoch=1)
+    rig = Rig(vectors, TantivyIndex(tmp_path / "l", "1"), SHALLOW, words)
     rig.index(mine)
     queries = ["tea and bees", "goats of Oslo", "boat", "a house in the rain in Kent"]
     before = [rig.search(mine, query, top_k=10) for query in queries]
@@ -235,26 +258,55 @@ def test_reopened_indexes_give_the_same_scores_bit_for_bit(tmp_path: Path) -> No
     cube = HandDriven()
     remember(cube, *(NewMemory(f"{a} {b} {n}") for n, (a, b) in enumerate(PAIRS * 4)))
 
-    def found() -> CubeHits:
-        rig = Rig(FaissVectorIndex(tmp_path / "v", "words", DIMENSION), TantivyIndex(tmp_path / "l", "1"))
+    def found(epoch: int) -> CubeHits:
+        vectors = FaissVectorIndex(StorageSpec(str(tmp_path / "v")), "words", DIMENSION, epoch)
+        rig = Rig(vectors, TantivyIndex(tmp_path / "l", "1"))
         if rig.vectors.position == 0:
             rig.index(cube)
         hits = rig.search(cube, "tea in Oslo", top_k=24)
         rig.close()
         return hits
 
-    first = found()
+    first = found(1)
     assert len(first.hits) == 24
-    assert found() == first
+    assert found(2) == first
 
 
-def test_forgotten_texts_are_analysed_anew_and_memory_is_bounded() -> None:
-    rig = Rig(PlainVectorIndex(), PlainLexicalIndex(), SearchDepth(cached_terms=20))
+def test_words_that_were_forgotten_are_read_anew() -> None:
+    rig = Rig(PlainVectorIndex(), PlainLexicalIndex())
     cube = HandDriven()
     remember(cube, *(NewMemory(f"tea with {n} sugars") for n in range(30)))
     rig.index(cube)
     first = rig.search(cube, "tea with 7 sugars")
+    assert rig.engine.held_bytes("c") > 0
     rig.engine.forget("c")
+    assert rig.engine.held_bytes("c") == 0
     assert rig.search(cube, "tea with 7 sugars") == first
     assert texts(first)[0] == "tea with 7 sugars"
+    rig.close()
+
+
+class CountingLexicalIndex(PlainLexicalIndex):
+    asked = 0
+
+    def statistics(self, cube_id: str, terms: Sequence[str], version: int) -> CorpusStatistics:
+        self.asked += 1
+        return super().statistics(cube_id, terms, version)
+
+
+def test_a_large_cube_answers_from_storage_while_its_words_are_read() -> None:
+    index = CountingLexicalIndex()
+    rig = Rig(PlainVectorIndex(), index, words=WordLimits(rows_at_once=10))
+    cube = HandDriven()
+    remember(cube, *(NewMemory(f"tea with {n} sugars") for n in range(2_000)))
+    rig.index(cube)
+    first = rig.search(cube, "tea with 7 sugars", top_k=3)
+    assert index.asked == 1
+
+    def answers_from_memory() -> bool:
+        before = index.asked
+        assert rig.search(cube, "tea with 7 sugars", top_k=3) == first
+        return index.asked == before
+
+    eventually(answers_from_memory)
     rig.close()

@@ -214,8 +214,8 @@ async def test_status_and_readiness_name_what_is_down(rig: GatewayRig) -> None:
     rig.directory.down = {"host-1"}
     assert await rig.gateway.ready() == ["host-1: host-1 is down"]
     status = await rig.gateway.status()
-    assert status["parts"]["host-1"] == {"error": "host-1 is down"}
-    assert status["parts"]["system"]["principals"] == 1
+    assert status["unanswered"] == [{"part": "host-1", "reason": "host-1 is down"}]
+    assert [host["name"] for host in status["hosts"]] == ["host-0"]
 
 
 def test_local_calls_that_take_too_long_are_unavailable() -> None:

@@ -17,6 +17,7 @@ from actors.errors import (
 from actors.memory.governance import Caller, CubeAccess, Role
 from actors.memory.lifecycle import State
 from actors.memory.requests import ChangeMemory, ListMemories, Moment, MoveMemory, Wait
+from actors.memory_budget import MemoryBudget
 from actors.shard import Shard, ShardLimits
 from tests.unit.hosts import OWNER, PlainRig, query, texts
 
@@ -152,6 +153,29 @@ def test_snapshots_bound_the_tail_and_cold_cubes_come_back() -> None:
     assert rig.host.read_cube(OWNER, "c0").counts == {"plaintext": {"activated": 2}}
 
 
+def test_cubes_beyond_the_hosts_budget_leave_whatever_their_shard_and_come_back() -> None:
+    rig = PlainRig(open_bytes=100_000)
+    for n in range(20):
+        rig.catalogue.register(f"c{n}")
+        rig.host.add(OWNER, f"c{n}", texts(f"fact number {n}", f"other {n}"))
+    memory = rig.host.status()["memory"]
+    assert memory["open_bytes"] <= memory["limit_bytes"] == 100_000
+    assert 0 < memory["open_cubes"] < 20 and memory["evictions"] >= 3
+    assert [_found(rig, f"fact number {n}", f"c{n}")[0] for n in range(20)] == [f"fact number {n}" for n in range(20)]
+
+
+def test_a_host_that_finds_many_events_in_no_snapshot_writes_one_at_once() -> None:
+    rig = PlainRig(ShardLimits(snapshot_events=1000, index_wait_s=2.0))
+    rig.catalogue.register("c")
+    rig.host.add(OWNER, "c", texts(*(f"fact {n}" for n in range(30))))
+    rig.limits = ShardLimits(snapshot_events=20, index_wait_s=2.0)
+    rig.reopen()
+    until = time.monotonic() + 10
+    while rig.host.status()["shards"]["0"]["tail_events"] and time.monotonic() < until:
+        time.sleep(0.02)
+    assert (rig.snapshots.position, rig.host.status()["shards"]["0"]["tail_events"]) == (31, 0)
+
+
 def test_another_cubes_memory_is_not_found_by_its_id(rig: PlainRig) -> None:
     rig.catalogue.register("d")
     memory_id = rig.host.add(OWNER, "c", texts("mine")).memories[0].id
@@ -166,11 +190,11 @@ def test_a_shard_whose_reopening_failed_is_reopened_by_the_next_request(
     opened = rig.host._open_shard
     tries = []
 
-    def away_at_first(number: int) -> Shard:
+    def away_at_first(number: int, budget: MemoryBudget) -> Shard:
         tries.append(number)
         if len(tries) == 1:
             raise StorageUnavailable("storage is away for a moment")
-        return opened(number)
+        return opened(number, budget)
 
     monkeypatch.setattr(rig.host, "_open_shard", away_at_first)
     rig.host._shards[0]._on_damage("lexical", Corrupted("found while searching"))

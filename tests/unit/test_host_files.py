@@ -10,9 +10,11 @@ import pytest
 from actors.clock import SystemClock
 from actors.errors import Corrupted, Fenced, StorageUnavailable
 from actors.host import CubeHost, HostSpec
+from actors.memory_budget import MemoryBudget
 from actors.shard import Shard
 from actors.shard_opening import open_shard
 from tests.unit.hosts import KEY, OWNER, Catalogue, HashEmbedder, file_host, query, texts
+from tests.unit.test_projection import eventually
 
 
 @pytest.fixture
@@ -54,8 +56,10 @@ def test_a_damaged_index_is_rebuilt_from_the_journal(tmp_path: Path, catalogue: 
     host = file_host(tmp_path, catalogue, embedder)
     _fill(host)
     host.close()
-    for pattern in ("vectors/*.parquet", "lexical/*.store", "lexical/meta.json"):
-        for file in (tmp_path / "indexes").glob(f"*/{pattern}"):
+    for pattern in ("shards/*/vectors/*.parquet", "indexes/*/lexical/*.store", "indexes/*/lexical/meta.json"):
+        damaged = list(tmp_path.glob(pattern))
+        assert damaged
+        for file in damaged:
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     host = file_host(tmp_path, catalogue, embedder)
     for n in range(4):  # damage that only reading shows is named once, then the index is rebuilt
@@ -79,6 +83,7 @@ def test_a_second_host_takes_over_and_the_first_cannot_write(tmp_path: Path, cat
     first_embedder, second_embedder = HashEmbedder(), HashEmbedder()
     first = file_host(tmp_path, catalogue, first_embedder)
     _fill(first)
+    eventually(lambda: not any(sum(shard["lag"].values()) for shard in first.status()["shards"].values()))
     first_indexes = tmp_path / "indexes"
     first_indexes.rename(tmp_path / "elsewhere")  # another machine has index files of its own
     second = file_host(tmp_path, catalogue, second_embedder)
@@ -95,11 +100,11 @@ def test_an_opening_that_fails_half_way_can_be_tried_again(tmp_path: Path, catal
     spec = HostSpec("host-0", str(tmp_path / "shards"), str(tmp_path / "indexes"), (0, 1), 2, KEY)
     tries = []
 
-    def open_second_late(number: int) -> Shard:
+    def open_second_late(number: int, budget: MemoryBudget) -> Shard:
         tries.append(number)
         if number == 1 and len(tries) == 2:
             raise StorageUnavailable("storage is away for a moment")
-        return open_shard(spec, number, embedder)
+        return open_shard(spec, number, embedder, budget)
 
     with pytest.raises(StorageUnavailable):
         CubeHost(spec, open_second_late, catalogue, SystemClock())

@@ -362,7 +362,7 @@ def test_the_callers_request_id_is_kept_when_it_is_a_plain_word(edge: Edge) -> N
 
 def test_status_is_for_governors(edge: Edge) -> None:
     check_problem(edge.call("GET", "/v1/status"), 403, "forbidden")
-    assert edge.call("GET", "/v1/status", "root-key").json()["nodes"] == 1
+    assert edge.call("GET", "/v1/status", "root-key").json()["shards"] == 4
 
 
 def test_a_revoked_key_is_refused(edge: Edge) -> None:

@@ -76,9 +76,9 @@ def test_without_the_extra_the_way_out_is_named_and_faiss_needs_none_of_it() -> 
     program = (
         "import sys; sys.modules['pymilvus'] = None\n"
         "from actors.errors import ConfigError\n"
-        "from actors.shard_opening import VectorBackend, VectorStoreSpec, _open_vectors\n"
+        "from actors.shard_opening import VectorBackend, VectorStoreSpec, _open_milvus\n"
         "from tests.unit.hosts import HashEmbedder\n"
-        "try: _open_vectors(VectorStoreSpec(VectorBackend.MILVUS, 'http://127.0.0.1:1'), 0, None, HashEmbedder())\n"
+        "try: _open_milvus(VectorStoreSpec(VectorBackend.MILVUS, 'http://127.0.0.1:1'), 0, HashEmbedder())\n"
         "except ConfigError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -12,6 +12,7 @@ from actors.memory.cube import CubeState
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
 from actors.memory.requests import AddMemories, NewMemory
+from actors.memory_budget import MemoryBudget
 from actors.open_cubes import OpenCubes
 
 SEALER = Sealer(b"k" * 32, lambda n: bytes(n))
@@ -42,11 +43,18 @@ class DictSnapshots:
 class Rig:
     """OpenCubes with a list for a journal."""
 
-    def __init__(self, limit: int = 2) -> None:
+    def __init__(self, limit: int = 2, budget: MemoryBudget | None = None) -> None:
         self.snapshots = DictSnapshots()
         self.journal: list[Event] = []
         self.evicted: list[str] = []
-        self.cubes = OpenCubes(self.snapshots, self.fold, limit, self.evicted.append)
+        self.budget = budget or MemoryBudget()
+        self.outside: dict[str, int] = {}
+        self.cubes = self.open(limit)
+
+    def open(self, limit: int) -> OpenCubes:
+        return OpenCubes(
+            self.snapshots, self.fold, limit, self.budget, lambda cube: self.outside.get(cube, 0), self.evicted.append
+        )
 
     def fold(self, cube_id: str) -> list[Event]:
         return [event for event in self.journal if event.cube_id == cube_id]
@@ -95,7 +103,7 @@ def test_snapshots_cover_cubes_that_are_no_longer_open() -> None:
     rig.add("a", "one")
     rig.add("b", "pushes a out")
     rig.snapshot()
-    fresh = OpenCubes(rig.snapshots, rig.fold, 4, lambda _: None)
+    fresh = rig.open(4)
     with fresh.pinned("a") as cube:
         assert [m.text for m in cube.state.memories(None)] == ["one"]
 
@@ -128,7 +136,7 @@ def test_many_threads_open_a_cube_once() -> None:
     rig = Rig(limit=4)
     rig.add("a", "one")
     rig.snapshot()
-    fresh = OpenCubes(rig.snapshots, rig.fold, 4, lambda _: None)
+    fresh = rig.open(4)
     rig.snapshots.reads = 0
     start = threading.Barrier(8)
 

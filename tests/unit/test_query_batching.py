@@ -56,8 +56,10 @@ def test_those_that_arrive_while_one_runs_make_up_the_next_batch() -> None:
             await embedder.wait_entered()
             others = [asyncio.create_task(batcher.embed_query("b" * n)) for n in range(1, 6)]
             await asyncio.sleep(0)
+            assert batcher.waiting == 6
             embedder.gate.set()
             vectors = await asyncio.gather(first, *others)
+            assert batcher.waiting == 0
             assert [int(vector[0]) for vector in vectors] == [1, 1, 2, 3, 4, 5]
             assert embedder.batches == [["a"], ["b", "bb", "bbb"], ["bbbb", "bbbbb"]]
 

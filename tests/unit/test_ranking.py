@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from actors.memory.ports import CorpusStatistics
 from actors.memory.ranking import (
     WEIGHTS,
     Ranked,
+    RowScores,
     channel_weights,
     explain,
     fuse,
@@ -58,7 +60,7 @@ def test_an_empty_cube_or_query_scores_nothing() -> None:
 
 
 def test_fusion_is_the_weighted_mean_of_the_channels_that_answered() -> None:
-    scores = {"dense": {1: 0.5, 2: 0.5}, "lexical": {1: 0.4}}
+    scores = {"dense": RowScores.of({2: 0.5, 1: 0.5}), "lexical": RowScores.of({1: 0.4})}
     shares = channel_weights(scores)
     assert sum(shares.values()) == pytest.approx(1.0)
     best, other = fuse(scores, 5)
@@ -69,30 +71,50 @@ def test_fusion_is_the_weighted_mean_of_the_channels_that_answered() -> None:
 
 
 def test_one_channel_alone_keeps_its_own_scale() -> None:
-    assert [(item.row, item.score) for item in fuse({"dense": {3: 0.9, 4: 0.1}}, 5)] == [(3, 0.9), (4, 0.1)]
+    assert [(item.row, item.score) for item in fuse({"dense": RowScores.of({3: 0.9, 4: 0.1})}, 5)] == [
+        (3, 0.9),
+        (4, 0.1),
+    ]
     assert fuse({}, 5) == []
 
 
 def test_the_more_dense_stands_out_the_less_lexical_counts() -> None:
     def lexical_share(best: float, rows: int) -> float:
-        dense = {0: best, **dict.fromkeys(range(1, rows), 0.3)}
-        return channel_weights({"dense": dense, "lexical": {0: 0.3}})["lexical"]
+        dense = RowScores.of({0: best, **dict.fromkeys(range(1, rows), 0.3)})
+        return channel_weights({"dense": dense, "lexical": RowScores.of({0: 0.3})})["lexical"]
 
     assert lexical_share(0.9, 200) < lexical_share(0.4, 200) < lexical_share(0.3, 200)
     assert lexical_share(0.9, 200) == lexical_share(0.9, 5000)
     assert lexical_share(0.9, 200) < lexical_share(0.9, 20) < lexical_share(0.9, 2), "few rows tell little"
-    assert (peakedness([0.5] * 10, 10), peakedness([], 10), peakedness([-0.1, -0.5], 10)) == (0.0, 0.0, 0.0)
+    for flat in ([0.5] * 10, [], [-0.1, -0.5]):
+        assert peakedness(np.array(flat, dtype=np.float64), 10) == 0.0
 
 
 def test_a_channel_nobody_knows_yet_counts_like_dense() -> None:
-    shares = channel_weights({"dense": {1: 0.2}, "graph": {1: 0.2}})
+    shares = channel_weights({"dense": RowScores.of({1: 0.2}), "graph": RowScores.of({1: 0.2})})
     assert shares == {"dense": 0.5, "graph": 0.5}
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from([0.0, 0.25, 0.5])), unique_by=lambda pair: pair[0]))
 def test_equal_scores_stand_newest_first_however_the_rows_came(pairs: list[tuple[int, float]]) -> None:
-    ranked = [(item.score, item.row) for item in fuse({"dense": dict(pairs)}, 100)]
+    ranked = [(item.score, item.row) for item in fuse({"dense": RowScores.of(dict(pairs))}, 100)]
     assert ranked == sorted(ranked, reverse=True)
+
+
+@given(
+    st.dictionaries(st.integers(0, 40), st.sampled_from([0.0, 0.25, 0.5, 0.75])),
+    st.integers(0, 12),
+    st.lists(st.integers(0, 50), unique=True),
+)
+def test_the_best_are_the_highest_the_newest_of_equal_ones(
+    scores: dict[int, float], count: int, asked: list[int]
+) -> None:
+    best = RowScores.of(scores).best(count)
+    expected = sorted(scores, key=lambda row: (-scores[row], -row))[:count]
+    assert best.rows.tolist() == sorted(expected)
+    held, values = best.find(np.array(asked, dtype=np.int64))
+    assert held.tolist() == [row in expected for row in asked]
+    assert values.tolist() == [scores[row] if row in expected else 0.0 for row in asked]
 
 
 def test_the_reason_names_cosine_and_words() -> None:

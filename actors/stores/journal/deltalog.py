@@ -57,6 +57,8 @@ class DeltaLog:
         self._location = table
         self._schema = Schema.from_arrow(COLUMNS)
         self._table = self._open_or_create(acknowledged)
+        self._epoch_at: tuple[int, int] | None = None
+        """(version, epoch): what the log said at a version. Reading it costs as much as a commit."""
         self.epoch = 0
 
     @property
@@ -106,6 +108,8 @@ class DeltaLog:
             self._explain_refusal(added, error)
         except (DeltaError, OSError) as error:
             raise self._unknown(error) from error
+        else:
+            self._epoch_at = (expected, self.epoch)  # that version is our own commit
         try:
             sync_entry(self._location, expected)
         except StorageError as error:
@@ -131,7 +135,10 @@ class DeltaLog:
 
     def committed_epoch(self) -> int:
         """The newest epoch that the kept handle knows of."""
-        return int(self._table.transaction_version(APPLICATION) or 0)
+        version = self.version
+        if self._epoch_at is None or self._epoch_at[0] != version:
+            self._epoch_at = (version, int(self._table.transaction_version(APPLICATION) or 0))
+        return self._epoch_at[1]
 
     def checkpoint(self) -> None:
         """Sum the log up, durably, and drop the entries that the checkpoint holds."""

@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from pymilvus import DataType
 
 from actors.errors import ConfigError, NewerFormat
 from actors.memory.ports import Mask, Vectors
 from actors.stores.vectors import milvus_statements as say
 from actors.stores.vectors.milvus_connection import MilvusConnection, NotLoaded
+from actors.stores.vectors.milvus_schema import create_collection
 from actors.stores.vectors.milvus_statements import CUBE, ENTITY, NOTE, RECORD, ROW, VECTOR, Rows, SearchBounds
 from actors.stores.vectors.segments import STORED
 from actors.stores.vectors.store import VectorStoreSpec
@@ -202,6 +202,10 @@ class MilvusVectorIndex:
         )
         return [(int(hit["entity"][ROW]), float(hit["distance"])) for hit in found[0]]
 
+    def held_bytes(self, cube_id: str) -> int:
+        """Vectors are the server's to hold."""
+        return 0
+
     def unload(self, cube_id: str) -> None:
         """Nothing of a cube is in this process."""
 
@@ -275,22 +279,10 @@ class MilvusVectorIndex:
     def _create(self) -> None:
         """An empty collection at position 0."""
         self._note = Note(self._note.model_id, self._note.dimension, uuid.uuid4().hex)
-        self._connection.run(self._create_collection)
+        name, dimension = self._collection, self._note.dimension
+        self._connection.run(lambda client: create_collection(client, name, dimension, self._timeout_s))
         self._write_record(0)
         self._unsealed = False
-
-    def _create_collection(self, client: Any) -> None:
-        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field(ENTITY, DataType.VARCHAR, is_primary=True, max_length=say.ENTITY_CHARS)
-        schema.add_field(CUBE, DataType.VARCHAR, is_partition_key=True, max_length=say.KEY_CHARS)
-        schema.add_field(ROW, DataType.INT64)
-        schema.add_field(NOTE, DataType.VARCHAR, max_length=say.NOTE_CHARS)
-        schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=self._note.dimension)
-        index = client.prepare_index_params()
-        index.add_index(VECTOR, index_type="FLAT", metric_type="IP")
-        client.create_collection(
-            self._collection, schema=schema, index_params=index, consistency_level="Strong", timeout=self._timeout_s
-        )
 
 
 def _entity(cube: str, row: int, vector: Vectors) -> dict[str, Any]:

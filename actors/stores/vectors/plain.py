@@ -39,6 +39,10 @@ class PlainVectorIndex:
             scores = [float(np.dot(held[row], query[0])) for row in rows]
         return sorted(zip(rows, scores, strict=True), key=lambda hit: (-hit[1], hit[0]))[:k]
 
+    def held_bytes(self, cube_id: str) -> int:
+        with self._lock:
+            return sum(vector.nbytes for vector in self._cubes.get(cube_id, {}).values())
+
     def unload(self, cube_id: str) -> None:
         return None
 

@@ -1,23 +1,19 @@
-"""Stored vectors of a shard: immutable Parquet segments and a manifest that names them.
+"""Stored vectors of a shard: immutable Parquet segments and a manifest that names them, in one folder of a storage.
 
 A segment holds rows (cube, row, vector in 16-bit floats) sorted by cube, in small row groups, so that a cube is
-read without the others. Of two entries of the same (cube, row) the one in the later segment counts. The
-manifest lists the segments, oldest first, with the model, its dimension and the position. It is replaced by
-one rename, after the segments that it names: a killed process leaves the old state or the new one, and
-files that no manifest names are removed at the next opening. A power cut may tear a file; page checksums
-show it. Segments of similar size are merged while flushing, so that there are few.
+read without the others: of a file in an object store, too, only the ranges that are needed are fetched. Of two
+entries of the same (cube, row) the one in the later segment counts. The manifest is replaced whole, after the
+segments that it names: a crash leaves the old state or the new one. Page checksums show damage. Segments of
+similar size are merged while flushing, so that there are few.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,52 +21,69 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from actors.errors import ConfigError, Corrupted, NewerFormat, StorageUnavailable
+from actors.errors import ConfigError, Corrupted
+from actors.stores.location import Location, StorageSpec, decoding_errors
+from actors.stores.vectors.footers import Footer
+from actors.stores.vectors.manifests import GraphFile, Manifest, Manifests, Segment, graph_name, segment_name
 
-FORMAT = 1
 STORED = np.float16
 """What a vector is rounded to when it is put, so that scores do not change when it is read back."""
 
-_MANIFEST = "manifest.json"
-_ROW_GROUP_ROWS = 4096
+ROW_GROUP_ROWS = 1024
+"""What opening a small cube reads of a segment: 0.8 MB at 384 dimensions."""
+
+_WRITTEN_ROWS = 16 * ROW_GROUP_ROWS
+"""Rows that are put in order at a time."""
+
 _FAN_IN = 8
 """Segments of one size class that are merged into one of the next."""
 
 _SMALLEST_CLASS_ROWS = 512
-_MERGED_ROWS_MAX = 262_144
-"""A segment of this size is left alone: merging holds its rows in memory."""
+_MERGED_ROWS_MAX = 131_072
+"""A segment of this size is left alone: merging holds its rows in memory twice, 200 MB at 384 dimensions."""
 
 Half = npt.NDArray[np.float16]
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    name: str
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    model_id: str
-    dimension: int
-    position: int = 0
-    segments: tuple[Segment, ...] = ()
 
 
 class VectorSegments:
     """Not thread-safe: its owner lets one thread in at a time."""
 
-    def __init__(self, folder: Path, model_id: str, dimension: int) -> None:
-        """Raises Corrupted (naming the file), ConfigError for another model's vectors, NewerFormat."""
-        self._folder = folder
-        self._fresh = Manifest(model_id, dimension)
+    def __init__(self, storage: StorageSpec, model_id: str, dimension: int, epoch: int) -> None:
+        """Take the folder over as owner `epoch`. Raises Corrupted (naming the file), ConfigError for another model's
+        vectors, NewerFormat, Fenced when a later owner has it.
+        """
+        self._begin(storage, model_id, dimension, epoch)
+        self._manifest = self._manifests.adopt(self._fresh)
+        self._check_model()
+        self._check_files()
+        self._manifests.delete_leftovers(self._manifest)
+
+    @classmethod
+    def begin_anew(cls, storage: StorageSpec, model_id: str, dimension: int, epoch: int) -> VectorSegments:
+        """Take the folder over and forget what is in it, whatever its state. Raises Fenced, StorageUnavailable."""
+        segments = cls.__new__(cls)
+        segments._begin(storage, model_id, dimension, epoch)
+        segments._manifests.refuse_later()
+        segments._manifests.write(segments._fresh)
+        segments._manifests.delete_leftovers(segments._fresh)
+        return segments
+
+    def _begin(self, storage: StorageSpec, model_id: str, dimension: int, epoch: int) -> None:
+        self._location = Location(storage)
+        self._location.prepare()
+        self._epoch = epoch
+        self._manifests = Manifests(self._location, epoch)
+        self._manifest = self._fresh = Manifest(model_id, dimension)
+        self._footers: dict[str, Footer] = {}
+        self._unnamed: set[str] = set()
+        """Files of this owner that its manifest does not name: written just now, or not to be deleted yet."""
         self._schema = pa.schema(
             [("cube", pa.string()), ("row", pa.int64()), ("vector", pa.binary(dimension * STORED().itemsize))]
         )
-        with _translated(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        self._manifest = self._read_manifest()
-        self._check_files()
+
+    @property
+    def uri(self) -> str:
+        return self._location.uri
 
     @property
     def position(self) -> int:
@@ -83,21 +96,46 @@ class VectorSegments:
     # reading
 
     def read(self, cube_id: str) -> tuple[npt.NDArray[np.int64], Half]:
-        """A cube's (rows, vectors), each row once, in order of row. Raises Corrupted, naming the file."""
-        tables = [self._read_segment(segment, cube_id) for segment in self.segments]
+        """A cube's (rows, vectors), each row once, in order of row. Raises Corrupted, naming the file; Fenced when a
+        later owner has deleted it.
+        """
+        tables = [self._read_cube(segment, cube_id) for segment in self.segments]
         return self._columns(pa.concat_tables(tables) if tables else self._schema.empty_table())
 
-    def _read_segment(self, segment: Segment, cube_id: str | None = None) -> pa.Table:
-        path = self._folder / segment.name
+    def _read_cube(self, segment: Segment, cube_id: str) -> pa.Table:
+        groups = self._footer(segment).groups_with(cube_id)
+        if not groups:
+            return self._schema.empty_table()
+        table = self._read_groups(segment, groups)
+        return table.filter(pc.equal(table["cube"], cube_id))
+
+    def _read_segment(self, segment: Segment) -> pa.Table:
+        return self._read_groups(segment, list(range(self._footer(segment).metadata.num_row_groups)))
+
+    def _read_groups(self, segment: Segment, groups: list[int]) -> pa.Table:
+        footer = self._footer(segment)
+        with self._opened(segment, footer.metadata) as file:
+            return file.read_row_groups(groups, columns=self._schema.names, use_threads=False)
+
+    def _footer(self, segment: Segment) -> Footer:
+        footer = self._footers.get(segment.name)
+        if footer is None:
+            with self._opened(segment, None) as file:
+                if not file.schema_arrow.equals(self._schema):
+                    name = self._location.name_of(segment.name)
+                    raise Corrupted(f"vector file {name} has another schema than was written", uri=name)
+                footer = self._footers[segment.name] = Footer.of(file.metadata)
+        return footer
+
+    @contextmanager
+    def _opened(self, segment: Segment, metadata: pq.FileMetaData | None) -> Iterator[pq.ParquetFile]:
+        name = self._location.name_of(segment.name)
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
-                wanted = range(file.num_row_groups) if cube_id is None else _groups_with(file, cube_id)
-                table = file.read_row_groups(list(wanted), columns=self._schema.names)
-        except (pa.ArrowException, OSError) as error:
-            raise Corrupted(f"vector file {path} is damaged: {error}", uri=str(path)) from error
-        if not table.schema.equals(self._schema):
-            raise Corrupted(f"vector file {path} has another schema than was written", uri=str(path))
-        return table if cube_id is None else table.filter(pc.equal(table["cube"], cube_id))
+            with self._location.open_ranges(segment.name) as source, decoding_errors(f"vector file {name}"):
+                yield pq.ParquetFile(source, metadata=metadata, page_checksum_verification=True, pre_buffer=True)
+        except FileNotFoundError as error:
+            self._manifests.refuse_later()
+            raise Corrupted(f"vector file {name} is missing", uri=name) from error
 
     def _columns(self, table: pa.Table) -> tuple[npt.NDArray[np.int64], Half]:
         rows = table["row"].to_numpy()
@@ -112,30 +150,56 @@ class VectorSegments:
     # writing
 
     def append(self, vectors: Mapping[str, Mapping[int, Half]], position: int) -> None:
-        """Store {cube: {row: vector}} and `position`; durable against a killed process when it returns."""
-        with _translated(self._folder):
-            segments = self.segments
-            if vectors:
-                segments = (*segments, self._write_segment(self._table(vectors)))
-            merged = self._merged(segments)
-            self._commit(replace(self._manifest, position=position, segments=merged))
+        """Store {cube: {row: vector}} and `position`; durable when it returns. Raises Fenced, at the latest when
+        segments are merged.
+        """
+        segments = self.segments
+        if vectors:
+            segments = (*segments, self._write_segment(self._table(vectors)))
+        self._commit(replace(self._manifest, position=position, segments=self._merged(segments)))
 
     def erase(self, cube_id: str) -> None:
         """Rewrite every segment that holds the cube."""
-        with _translated(self._folder):
-            kept = []
-            for segment in self.segments:
-                table = self._read_segment(segment)
-                without = table.filter(pc.not_equal(table["cube"], cube_id))
-                if len(without) == len(table):
-                    kept.append(segment)
-                elif len(without):
-                    kept.append(self._write_segment(without))
-            self._commit(replace(self._manifest, segments=tuple(kept)))
+        kept = []
+        for segment in self.segments:
+            if not self._footer(segment).groups_with(cube_id):
+                kept.append(segment)
+                continue
+            table = self._read_segment(segment)
+            without = table.filter(pc.not_equal(table["cube"], cube_id))
+            if len(without) == len(table):
+                kept.append(segment)
+            elif len(without):
+                kept.append(self._write_segment(without))
+        self._commit(replace(self._manifest, segments=tuple(kept), graphs=self._graphs_without(cube_id)))
+
+    # graphs
+
+    def read_graph(self, cube_id: str) -> bytes | None:
+        """The stored graph of a cube, None when there is none. Raises Corrupted, naming the file."""
+        graph = next((graph for graph in self._manifest.graphs if graph.cube_id == cube_id), None)
+        if graph is None:
+            return None
+        data, name = self._location.read(graph.name), self._location.name_of(graph.name)
+        if data is None or zlib.crc32(data) != graph.crc:
+            raise Corrupted(f"graph file {name} is missing or not what was written", uri=name)
+        return data
+
+    def write_graph(self, cube_id: str, rows: int, data: bytes) -> None:
+        """Keep the graph of a cube's first `rows` rows in the place of an earlier one. Durable when it returns."""
+        graph = GraphFile(cube_id, graph_name(self._epoch, uuid.uuid4().hex), rows, zlib.crc32(data))
+        self._unnamed.add(graph.name)
+        self._location.write(graph.name, pa.py_buffer(data))
+        self._location.sync()
+        self._commit(replace(self._manifest, graphs=(*self._graphs_without(cube_id), graph)))
+
+    def _graphs_without(self, cube_id: str) -> tuple[GraphFile, ...]:
+        return tuple(graph for graph in self._manifest.graphs if graph.cube_id != cube_id)
+
+    # forgetting
 
     def clear(self) -> None:
-        with _translated(self._folder):
-            self._commit(self._fresh)
+        self._commit(self._fresh)
 
     def _table(self, vectors: Mapping[str, Mapping[int, Half]]) -> pa.Table:
         entries = [(cube, row, v.tobytes()) for cube, held in vectors.items() for row, v in held.items()]
@@ -144,17 +208,25 @@ class VectorSegments:
         columns = [pa.array(values, f.type) for values, f in zip((cubes, rows, packed), self._schema, strict=True)]
         return pa.table(columns, schema=self._schema)
 
-    def _write_segment(self, table: pa.Table) -> Segment:
-        segment = Segment(f"{uuid.uuid4().hex}.parquet", len(table))
-        pq.write_table(
-            table,
-            self._folder / segment.name,
-            row_group_size=_ROW_GROUP_ROWS,
+    def _write_segment(self, table: pa.Table, order: npt.NDArray[np.int64] | None = None) -> Segment:
+        """Store the rows of `table`, those of `order` alone when it is given, as a segment that nothing names yet."""
+        order = np.arange(len(table)) if order is None else order
+        segment = Segment(segment_name(self._epoch, uuid.uuid4().hex), len(order))
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(
+            sink,
+            self._schema,
             compression="none",
             use_dictionary=["cube"],
             write_statistics=["cube", "row"],
             write_page_checksum=True,
-        )
+        ) as writer:
+            for start in range(0, len(order), _WRITTEN_ROWS):
+                part = table.take(pa.array(order[start : start + _WRITTEN_ROWS]))
+                writer.write_table(part, row_group_size=ROW_GROUP_ROWS)
+        self._unnamed.add(segment.name)
+        self._location.write(segment.name, sink.getvalue())
+        self._location.sync()
         return segment
 
     def _merged(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
@@ -167,75 +239,44 @@ class VectorSegments:
             if len(segments) - start < _FAN_IN or sum(s.rows for s in segments[start:]) > _MERGED_ROWS_MAX:
                 break
             table = pa.concat_tables([self._read_segment(segment) for segment in segments[start:]])
-            segments = (*segments[:start], self._write_segment(_latest(table)))
+            segments = (*segments[:start], self._write_segment(table, _latest(table)))
         return segments
 
     def _commit(self, manifest: Manifest) -> None:
-        body: dict[str, Any] = {"format": FORMAT, **asdict(manifest)}
-        text = json.dumps({"body": body, "crc": _crc(body)})
-        new = self._folder / (_MANIFEST + ".new")
-        new.write_text(text)
-        new.replace(self._folder / _MANIFEST)
+        """Make `manifest` the one that counts, then delete what this owner wrote or took over and it does not name."""
+        self._manifests.write(manifest)
+        self._unnamed |= self._manifest.files
+        self._unnamed -= manifest.files
         self._manifest = manifest
-        self._remove_unnamed()
-
-    def _remove_unnamed(self) -> None:
-        named = {segment.name for segment in self.segments} | {_MANIFEST}
-        for path in self._folder.iterdir():
-            if path.name not in named:
-                path.unlink(missing_ok=True)
+        for name in self._unnamed:
+            self._footers.pop(name, None)
+        self._manifests.delete(self._unnamed)
+        self._unnamed = set()
 
     # opening
 
-    def _read_manifest(self) -> Manifest:
-        path = self._folder / _MANIFEST
-        try:
-            stored = json.loads(path.read_bytes())
-            body = dict(stored["body"])
-            intact = stored["crc"] == _crc(body)
-        except FileNotFoundError:
-            stray = sorted(p.name for p in self._folder.glob("*.parquet"))
-            if len(stray) > 1:  # one may be left by a process that was killed in its first flush
-                raise Corrupted(f"{path} is missing beside {len(stray)} vector files", uri=str(path)) from None
-            return self._fresh
-        except (ValueError, KeyError, TypeError) as error:
-            raise Corrupted(f"{path} is damaged: {error}", uri=str(path)) from error
-        if not intact:
-            raise Corrupted(f"{path} has another checksum than when it was written", uri=str(path))
-        if body.pop("format") > FORMAT:
-            raise NewerFormat(f"{path} was written by a newer version", uri=str(path))
-        manifest = Manifest(**{**body, "segments": tuple(Segment(**segment) for segment in body["segments"])})
-        if (manifest.model_id, manifest.dimension) != (self._fresh.model_id, self._fresh.dimension):
+    def _check_model(self) -> None:
+        manifest, fresh = self._manifest, self._fresh
+        if (manifest.model_id, manifest.dimension) != (fresh.model_id, fresh.dimension):
             raise ConfigError(
-                f"{self._folder} holds vectors of {manifest.model_id} ({manifest.dimension} dimensions), the embedder "
-                f"is {self._fresh.model_id} ({self._fresh.dimension}): configure that one, or run the job `reindex`"
+                f"{self.uri} holds vectors of {manifest.model_id} ({manifest.dimension} dimensions), the embedder "
+                f"is {fresh.model_id} ({fresh.dimension}): configure that one, or run the job `reindex`"
             )
-        return manifest
 
     def _check_files(self) -> None:
+        there = self._location.sizes()
         for segment in self.segments:
-            if not (self._folder / segment.name).is_file():
-                raise Corrupted(f"vector file {self._folder / segment.name} is missing", uri=str(self._folder))
-        with _translated(self._folder):
-            self._remove_unnamed()
+            if segment.name not in there:
+                name = self._location.name_of(segment.name)
+                raise Corrupted(f"vector file {name} is missing", uri=name)
 
 
-def _groups_with(file: pq.ParquetFile, cube_id: str) -> list[int]:
-    """The row groups whose span of cube ids includes `cube_id`."""
-    groups = []
-    for number in range(file.num_row_groups):
-        statistics = file.metadata.row_group(number).column(0).statistics
-        if statistics is None or not statistics.has_min_max or statistics.min <= cube_id <= statistics.max:
-            groups.append(number)
-    return groups
-
-
-def _latest(table: pa.Table) -> pa.Table:
-    """The last entry of each (cube, row), sorted by cube and row."""
-    numbered = table.append_column("entry", pa.array(np.arange(len(table))))
+def _latest(table: pa.Table) -> npt.NDArray[np.int64]:
+    """Where the last entry of each (cube, row) is, in order of cube and row."""
+    numbered = table.select(["cube", "row"]).append_column("entry", pa.array(np.arange(len(table))))
     last = numbered.group_by(["cube", "row"]).aggregate([("entry", "max")])
     last = last.sort_by([("cube", "ascending"), ("row", "ascending")])
-    return table.take(last["entry_max"])
+    return np.asarray(last["entry_max"].to_numpy(), dtype=np.int64)
 
 
 def _size_class(segment: Segment) -> int:
@@ -244,15 +285,3 @@ def _size_class(segment: Segment) -> int:
         rows //= _FAN_IN
         size += 1
     return size
-
-
-def _crc(body: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(body, sort_keys=True).encode())
-
-
-@contextmanager
-def _translated(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageUnavailable(f"vectors in {folder}: {error}", uri=str(folder)) from error
