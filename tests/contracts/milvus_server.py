@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -17,18 +18,27 @@ from actors.stores.vectors.store import VectorBackend, VectorStoreSpec
 START_S = 60.0
 
 
+def free_port() -> int:
+    """A port below those that the system gives to outgoing connections: while the server is down, one of them could
+    take its place.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+
+
 class MilvusServer:
     """Keeps its data in `folder` and its port from one start to the next."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def spec(self, prefix: str) -> VectorStoreSpec:
-        return VectorStoreSpec(VectorBackend.MILVUS, f"http://127.0.0.1:{self.port}", prefix=prefix)
+        return VectorStoreSpec(VectorBackend.MILVUS, f"http://127.0.0.1:{self.port}", prefix=prefix, timeout_s=15.0)
 
     @property
     def process(self) -> psutil.Process:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -23,7 +24,7 @@ from actors.stores.vectors.milvus_index import MilvusVectorIndex
 from actors.stores.vectors.milvus_statements import RECORD, SearchBounds, collection_name
 from actors.stores.vectors.plain import PlainVectorIndex
 from tests.contracts.milvus_server import MilvusServer, milvus_server
-from tests.contracts.vector_contract import DIMENSION, StoredVectorIndexContract, everything, unit_vectors
+from tests.contracts.vector_contract import DIMENSION, Hits, StoredVectorIndexContract, everything, unit_vectors
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,23 @@ def test_a_mask_that_goes_with_the_scores_is_answered_exactly(
     mask = np.zeros(120, dtype=np.bool_)
     mask[order[places]] = True
     assert all(agree(pair, mask, k) for k in (1, 2, 5, 20))
+
+
+def test_a_mask_with_few_gaps_takes_one_search_whatever_the_scores(
+    pair: tuple[MilvusVectorIndex, PlainVectorIndex], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    milvus, plain = pair
+    order = [row for row, _ in plain.search("c", unit_vectors(1, seed=9), everything(120), 120)]
+    mask, searches, nearest = everything(120), [], milvus._nearest
+    mask[order[:9]] = False
+
+    def counted(*asked: Any) -> Hits:
+        searches.append(asked)
+        return nearest(*asked)
+
+    monkeypatch.setattr(milvus, "_nearest", counted)
+    assert agree(pair, mask, 20)
+    assert len(searches) == 1
 
 
 def test_no_cube_id_reaches_another_cubes_rows(server: MilvusServer, tmp_path: Path) -> None:

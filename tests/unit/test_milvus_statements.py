@@ -38,22 +38,26 @@ def test_a_text_that_utf8_cannot_hold_is_a_cube_id_too() -> None:
 
 
 @given(ROWS)
-def test_the_expressions_of_a_mask_match_its_rows_and_no_others(rows: say.Rows) -> None:
-    expressions = say.exactly("k", rows, BOUNDS)
+def test_listed_rows_are_those_of_the_mask_and_no_others(rows: say.Rows) -> None:
+    expressions = say.lists("k", rows, BOUNDS)
     if expressions is None:
-        assert len(rows) > BOUNDS.listed_rows * BOUNDS.lists
+        dense = 2 * len(rows) >= rows[-1] - rows[0] + 1
+        assert dense or len(rows) > BOUNDS.listed_rows * BOUNDS.lists
         return
     assert len(expressions) <= BOUNDS.lists
     assert sorted(row for text in expressions for row in matched(text)) == rows.tolist()
-    assert all(len(re.findall(r"\d+", text)) <= 2 + BOUNDS.listed_rows for text in expressions)
+    assert all(len(matched(text)) <= BOUNDS.listed_rows for text in expressions)
 
 
-def test_a_cube_with_few_rows_gone_takes_one_expression_however_large_it_is() -> None:
-    rows = np.delete(np.arange(100_000), [5, 70_000])
-    assert say.exactly("k", rows, SearchBounds()) == [
-        'cube == "k" and row >= 0 and row <= 99999 and row not in [5, 70000]'
-    ]
-    assert say.exactly("k", np.arange(3, 9), SearchBounds()) == ['cube == "k" and row >= 3 and row <= 8']
+def test_more_rows_than_fit_the_lists_are_not_listed() -> None:
+    fitting = np.arange(0, 10 * BOUNDS.listed_rows * BOUNDS.lists, 10)
+    assert len(say.lists("k", fitting, BOUNDS) or ()) == BOUNDS.lists
+    assert say.lists("k", np.append(fitting, 10_000), BOUNDS) is None
+
+
+def test_a_cube_with_few_rows_gone_is_not_listed_however_small_it_is() -> None:
+    assert say.lists("k", np.array([3, 4, 6]), SearchBounds()) is None
+    assert say.lists("k", np.array([3, 9]), SearchBounds()) == ['cube == "k" and row in [3, 9]']
 
 
 @given(st.integers(0, 50), st.integers(0, 49))

@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from pymilvus import DataType
 
 from actors.errors import ConfigError, NewerFormat
 from actors.memory.ports import Mask, Vectors
 from actors.stores.vectors import milvus_statements as say
 from actors.stores.vectors.milvus_connection import MilvusConnection, NotLoaded
+from actors.stores.vectors.milvus_schema import create_collection
 from actors.stores.vectors.milvus_statements import CUBE, ENTITY, NOTE, RECORD, ROW, VECTOR, Rows, SearchBounds
 from actors.stores.vectors.segments import STORED
 from actors.stores.vectors.store import VectorStoreSpec
@@ -149,8 +149,8 @@ class MilvusVectorIndex:
         return int(counted[0]["count(*)"])
 
     def search(self, cube_id: str, query: Vectors, allowed: Mask, k: int) -> Hits:
-        """Exact under any mask. A mask that a few integers describe takes one search, up to `bounds.lists` of them
-        when it lists its rows; another one is sifted, see `_sifted`.
+        """Exact under any mask: few rows far apart are listed, in up to `bounds.lists` searches; other masks are
+        sifted.
         """
         rows = np.flatnonzero(allowed).astype(np.int64)
         k = min(k, len(rows))
@@ -159,7 +159,7 @@ class MilvusVectorIndex:
         cube = say.cube_key(cube_id)
         vector = np.ascontiguousarray(query, dtype=np.float32).reshape(-1)
         self._join()
-        expressions = say.exactly(cube, rows, self._bounds) if k <= self._bounds.fetched_rows else None
+        expressions = say.lists(cube, rows, self._bounds)
         if expressions is None:
             hits = self._sifted(cube, rows, allowed, vector, k)
         else:
@@ -167,20 +167,22 @@ class MilvusVectorIndex:
         return sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k]
 
     def _sifted(self, cube: str, rows: Rows, allowed: Mask, query: Vectors, k: int) -> Hits:
-        """The best `k` of the allowed rows, or more: fetch more than `k` rows and leave out those not allowed.
+        """The best `k` of the allowed rows, or more: fetch more of the span they lie in, and leave out the others.
 
-        Four times as many each time that too few stayed, then all rows, piece by piece. With F the rows of one answer
-        and a mask over n rows that is at most 1 + log4(F) + n/F searches; rows that are allowed independently of their
-        scores take one.
+        Of `k` and as many more as are not allowed, `k` are left: so a mask with few gaps takes one search, and so does
+        one whose rows are allowed whatever their scores. Where too few are left, four times as many are fetched, and at
+        last all rows, piece by piece. With F rows in an answer that is at most 1 + log4(F) + n/F searches for n rows.
         """
         first, last = int(rows[0]), int(rows[-1])
-        limit = 2 * k * (last - first + 1) // len(rows)
+        span = last - first + 1
+        enough = k + span - len(rows)
+        limit = min(enough, (3 * k // 2 + 8) * span // len(rows))
         while limit <= self._bounds.fetched_rows:
             hits = self._nearest(say.between(cube, first, last), query, limit)
             kept = [hit for hit in hits if allowed[hit[0]]]
-            if len(kept) >= k or len(hits) < limit:
+            if len(kept) >= k or len(hits) < limit or limit == enough:
                 return kept
-            limit *= 4
+            limit = min(enough, 4 * limit)
         every = say.pieces(cube, first, last, self._bounds)
         hits = [hit for piece in every for hit in self._nearest(piece, query, self._bounds.fetched_rows)]
         return [hit for hit in hits if allowed[hit[0]]]
@@ -277,22 +279,10 @@ class MilvusVectorIndex:
     def _create(self) -> None:
         """An empty collection at position 0."""
         self._note = Note(self._note.model_id, self._note.dimension, uuid.uuid4().hex)
-        self._connection.run(self._create_collection)
+        name, dimension = self._collection, self._note.dimension
+        self._connection.run(lambda client: create_collection(client, name, dimension, self._timeout_s))
         self._write_record(0)
         self._unsealed = False
-
-    def _create_collection(self, client: Any) -> None:
-        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field(ENTITY, DataType.VARCHAR, is_primary=True, max_length=say.ENTITY_CHARS)
-        schema.add_field(CUBE, DataType.VARCHAR, is_partition_key=True, max_length=say.KEY_CHARS)
-        schema.add_field(ROW, DataType.INT64)
-        schema.add_field(NOTE, DataType.VARCHAR, max_length=say.NOTE_CHARS)
-        schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=self._note.dimension)
-        index = client.prepare_index_params()
-        index.add_index(VECTOR, index_type="FLAT", metric_type="IP")
-        client.create_collection(
-            self._collection, schema=schema, index_params=index, consistency_level="Strong", timeout=self._timeout_s
-        )
 
 
 def _entity(cube: str, row: int, vector: Vectors) -> dict[str, Any]:

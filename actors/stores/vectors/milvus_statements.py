@@ -62,20 +62,15 @@ def between(cube: str, first: int, last: int) -> str:
     return f"{of_cube(cube)} and {ROW} >= {first} and {ROW} <= {last}"
 
 
-def exactly(cube: str, rows: Rows, bounds: SearchBounds) -> list[str] | None:
-    """Expressions that together match the rows given (ascending, at least one), each once; None when that takes
-    more than `bounds` allows.
+def lists(cube: str, rows: Rows, bounds: SearchBounds) -> list[str] | None:
+    """Expressions that name the rows given, each once; None when more are left out between the first and the last than
+    there are rows (the span is named then, and what does not belong sifted out), or when it takes too many expressions.
     """
-    first, last = int(rows[0]), int(rows[-1])
-    missing = last - first + 1 - len(rows)
-    if missing <= min(bounds.listed_rows, len(rows)):
-        span = between(cube, first, last)
-        holes = np.setdiff1d(np.arange(first, last + 1), rows, assume_unique=True) if missing else rows[:0]
-        return [f"{span} and {ROW} not in {holes.tolist()}" if missing else span]
-    if len(rows) <= bounds.listed_rows * bounds.lists:
-        chunks = (rows[at : at + bounds.listed_rows] for at in range(0, len(rows), bounds.listed_rows))
-        return [f"{of_cube(cube)} and {ROW} in {chunk.tolist()}" for chunk in chunks]
-    return None
+    left_out = int(rows[-1]) - int(rows[0]) + 1 - len(rows)
+    if left_out <= len(rows) or len(rows) > bounds.listed_rows * bounds.lists:
+        return None
+    chunks = (rows[at : at + bounds.listed_rows] for at in range(0, len(rows), bounds.listed_rows))
+    return [f"{of_cube(cube)} and {ROW} in {chunk.tolist()}" for chunk in chunks]
 
 
 def pieces(cube: str, first: int, last: int, bounds: SearchBounds) -> Iterator[str]:

@@ -1,0 +1,23 @@
+"""What a collection of vectors in Milvus looks like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymilvus import DataType
+
+from actors.stores.vectors import milvus_statements as say
+from actors.stores.vectors.milvus_statements import CUBE, ENTITY, NOTE, ROW, VECTOR
+
+
+def create_collection(client: Any, name: str, dimension: int, timeout_s: float) -> None:
+    """An empty collection, served from now on. Its index is exact, and what was put is found at once."""
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field(ENTITY, DataType.VARCHAR, is_primary=True, max_length=say.ENTITY_CHARS)
+    schema.add_field(CUBE, DataType.VARCHAR, is_partition_key=True, max_length=say.KEY_CHARS)
+    schema.add_field(ROW, DataType.INT64)
+    schema.add_field(NOTE, DataType.VARCHAR, max_length=say.NOTE_CHARS)
+    schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=dimension)
+    index = client.prepare_index_params()
+    index.add_index(VECTOR, index_type="FLAT", metric_type="IP")
+    client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong", timeout=timeout_s)
