@@ -17,7 +17,7 @@ from actors.memory.ports import VectorIndex
 from actors.stores.location import StorageSpec
 from actors.stores.vectors import segments as segments_module
 from actors.stores.vectors.faiss_index import FaissVectorIndex
-from actors.stores.vectors.manifests import Manifest, Manifests
+from actors.stores.vectors.manifests import Manifest, Manifests, Segment
 from tests.contracts.test_vector_indexes import next_epoch
 from tests.contracts.vector_contract import DIMENSION, StoredVectorIndexContract, everything, unit_vectors
 
@@ -186,3 +186,23 @@ def test_opening_a_small_cube_reads_its_own_part_of_a_segment(tmp_path: Path, mo
     assert index.present("c21") == 500
     size = max(path.stat().st_size for path in tmp_path.glob("*.parquet"))
     assert 0 < sum(fetched) < size / 4
+
+
+def test_only_segments_with_rows_of_the_cube_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = _owner(tmp_path, 1)
+    for step in range(FLUSHES_TO_MERGE - 1):
+        for n in range(50):
+            index.put(f"c{n:02d}-{step}", range(4), unit_vectors(4, seed=n))
+        index.flush(step + 1)
+    index.close()
+    index = _owner(tmp_path, 2)
+    assert index.present("nobody") == 0
+    read, groups = segments_module.VectorSegments._read_groups, []
+
+    def counting(self: segments_module.VectorSegments, segment: Segment, wanted: list[int]) -> pa.Table:
+        groups.append(segment.name)
+        return read(self, segment, wanted)
+
+    monkeypatch.setattr(segments_module.VectorSegments, "_read_groups", counting)
+    assert index.present("c25-3") == 4
+    assert len(groups) == 1

@@ -119,6 +119,7 @@ class VectorIndexContract(ABC):
     def test_an_unknown_cube_is_empty(self, index: VectorIndex) -> None:
         assert index.present("nobody") == 0
         assert index.search("nobody", unit_vectors(1), everything(5), 5) == []
+        assert index.held_bytes("never seen") == 0
 
     def test_erasing_a_cube_leaves_the_others(self, index: VectorIndex) -> None:
         vectors = unit_vectors(4)

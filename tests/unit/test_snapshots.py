@@ -180,8 +180,19 @@ def test_reading_a_state_reads_its_own_part_of_a_file(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(Location, "read_part", counting)
     assert snapshots.read("cube-0777") == random.Random(777).randbytes(5000)
-    assert snapshots.read("cube-1999x") is None
+    assert snapshots.read("cube-0777x") is None
     assert len(sizes) == 2 and sum(sizes) < 200_000
+
+
+def test_of_many_files_only_the_one_with_the_state_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshots = _open(tmp_path)
+    for position in range(MERGE_ABOVE):
+        snapshots.write(position, [(f"cube-{n:03d}-{position}", bytes(3000)) for n in range(100)])
+        assert snapshots.read("nobody") is None  # the directories are known now
+    parts, read = [], Location.read_part
+    monkeypatch.setattr(Location, "read_part", lambda *asked: parts.append(asked) or read(*asked))
+    assert snapshots.read("cube-050-0") == bytes(3000)
+    assert len(parts) == 1
 
 
 def test_discarding_leaves_no_state_behind(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from actors.errors import ConfigError, Corrupted
 from actors.stores.location import Location, StorageSpec, decoding_errors
-from actors.stores.vectors.footers import Footer
+from actors.stores.vectors.footers import Footer, digests_entry
 from actors.stores.vectors.manifests import GraphFile, Manifest, Manifests, Segment, graph_name, segment_name
 
 STORED = np.float16
@@ -115,7 +115,8 @@ class VectorSegments:
     def _read_groups(self, segment: Segment, groups: list[int]) -> pa.Table:
         footer = self._footer(segment)
         with self._opened(segment, footer.metadata) as file:
-            return file.read_row_groups(groups, columns=self._schema.names, use_threads=False)
+            table = file.read_row_groups(groups, columns=self._schema.names, use_threads=False)
+            return table.replace_schema_metadata(None)
 
     def _footer(self, segment: Segment) -> Footer:
         footer = self._footers.get(segment.name)
@@ -224,6 +225,7 @@ class VectorSegments:
             for start in range(0, len(order), _WRITTEN_ROWS):
                 part = table.take(pa.array(order[start : start + _WRITTEN_ROWS]))
                 writer.write_table(part, row_group_size=ROW_GROUP_ROWS)
+            writer.add_key_value_metadata(digests_entry(pc.unique(table["cube"]).to_pylist()))
         self._unnamed.add(segment.name)
         self._location.write(segment.name, sink.getvalue())
         self._location.sync()
