@@ -24,7 +24,8 @@ class ProjectorPace:
 
     `embed_batch` texts go into one call of the embedder. Vectors are flushed when the lane has nothing else to
     do, or after `flush_rows` rows; until then a kill makes the next start embed them again.
-    Pauses after failures double from `first_pause_s` to `longest_pause_s`.
+    Pauses after failures double from `first_pause_s` to `longest_pause_s`. Up to `worth_waiting` rows of a replay are
+    waited for by searches; a longer one goes on behind them.
     """
 
     embed_batch: int = 32
@@ -33,6 +34,7 @@ class ProjectorPace:
     idle_s: float = 0.2
     first_pause_s: float = 0.1
     longest_pause_s: float = 10.0
+    worth_waiting: int = 64
 
 
 class Lane(Protocol):
@@ -119,6 +121,11 @@ class Follower:
         self._fed: dict[str, int] = {}
         """Cube -> newest version in the queue; a cube without an entry has nothing waiting."""
         self._done: dict[str, int] = {}
+        self._replaying = False
+        self._held: list[RowDelta] = []
+        """Committed while a replay is being fed. It goes behind it, or its positions would hide what is missed."""
+        self._replayed: RowDelta | None = None
+        """The end of a replay, as long as it waits in the queue."""
         self._unsettled = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"projector-{lane.name}", daemon=True)
@@ -129,17 +136,44 @@ class Follower:
     # called with the condition held
 
     def feed(self, deltas: Iterable[RowDelta]) -> None:
+        if self._replaying:
+            self._held.extend(deltas)
+        else:
+            self._append(deltas)
+
+    def begin_replay(self) -> None:
+        """Until the replay ends, no version counts as reached: what was missed is not known yet."""
+        self._replaying = True
+
+    def replay(self, deltas: Iterable[RowDelta]) -> None:
+        """What was missed, in order of version within a cube. Versions may come twice, here and by `feed`."""
+        self._append(deltas)
+
+    def end_replay(self, reached: RowDelta) -> None:
+        """All that was missed up to `reached`'s position is fed."""
+        self._replayed = reached
+        self._append([reached, *self._held])
+        self._held, self._replaying = [], False
+
+    def _append(self, deltas: Iterable[RowDelta]) -> None:
         for delta in deltas:
             self._queue.append(delta)
             if delta.cube_id not in self._fed:
                 self._done[delta.cube_id] = delta.version - 1
-            self._fed[delta.cube_id] = delta.version
+            self._fed[delta.cube_id] = max(delta.version, self._fed.get(delta.cube_id, 0))
 
     def reached(self, cube_id: str, version: int) -> bool:
+        if self._replaying:
+            return False
         return cube_id not in self._fed or self._done[cube_id] >= version
 
     def waiting(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + len(self._held)
+
+    @property
+    def far_behind(self) -> bool:
+        """Whether a replay has so much left that waiting for it is no use."""
+        return (self._replaying or self._replayed is not None) and self.waiting() > self._pace.worth_waiting
 
     # its own thread
 
@@ -194,8 +228,11 @@ class Follower:
         self.failure = ""
         for delta in batch:
             self._queue.popleft()
-            self._done[delta.cube_id] = delta.version
-        for cube_id in {delta.cube_id for delta in batch}:
+            if delta is self._replayed:
+                self._replayed = None
+            if delta.cube_id in self._fed:  # not when it came twice, and was done the first time
+                self._done[delta.cube_id] = max(delta.version, self._done[delta.cube_id])
+        for cube_id in {delta.cube_id for delta in batch} & self._fed.keys():
             if self._done[cube_id] >= self._fed[cube_id]:
                 del self._fed[cube_id], self._done[cube_id]
         self._changed.notify_all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -23,6 +24,10 @@ from actors.row_deltas import RowDelta
 from actors.writer import ShardWriter
 
 R = TypeVar("R")
+
+REPLAY_PAUSE_S = 1.0
+REPLAY_END_S = 10.0
+
 log = logging.getLogger(__name__)
 
 
@@ -75,11 +80,13 @@ class Shard:
         self._cubes.extend_tail(parts.journal.read(after=parts.snapshots.position))
         self._search = CubeSearch(parts.vectors, parts.lexical, parts.embedder.model_id, on_damage=self._on_damage)
         self._projector = Projector(parts.vectors, parts.lexical, parts.embedder)
-        try:
-            self._replay()
-        except BaseException:
-            self._projector.close()  # its threads would go on beside those of the next try
-            raise
+        position = parts.journal.position
+        behind = {DENSE: parts.vectors.position, LEXICAL: parts.lexical.position}
+        missed = {channel: reached for channel, reached in behind.items() if reached < position}
+        self._projector.begin_replay(missed)
+        self._replaying = threading.Thread(
+            target=self._replay_all, args=(missed, position), name=f"replay-{number}", daemon=True
+        )
         self.writer: ShardWriter[CubeDraft] = ShardWriter(
             parts.journal,
             clock=parts.clock,
@@ -87,6 +94,7 @@ class Shard:
             apply=self._apply,
             queue_limit=limits.queue,
         )
+        self._replaying.start()
 
     # commands
 
@@ -143,19 +151,29 @@ class Shard:
                 log.error("the %s index of shard %d is ahead of its journal: rebuilding it", channel, self.number)
                 index.clear()
 
-    def _replay(self) -> None:
-        """Feed each index what it missed: the rows of events beyond the position that it reached."""
-        position = self._parts.journal.position
-        for channel, reached in ((DENSE, self._parts.vectors.position), (LEXICAL, self._parts.lexical.position)):
-            if reached >= position:
-                continue
-            first_missed: dict[str, int] = {}
-            for event in self._parts.journal.read(after=reached):
-                first_missed.setdefault(event.cube_id, event.version)
-            for cube_id, version in first_missed.items():
-                with self.reading(cube_id) as cube:
-                    self._projector.feed(RowDelta.since(cube.state, version), [channel])
-            self._projector.feed([RowDelta.reached(position)], [channel])
+    def _replay_all(self, missed: dict[str, int], position: int) -> None:
+        """Feed each index what it missed, while the shard answers already. Tried again until it gets through."""
+        for channel in sorted(missed, key=lambda name: name != LEXICAL):  # the one that is done soon goes first
+            while not self._closing:
+                try:
+                    self._replay(channel, missed[channel], position)
+                    break
+                except Exception as error:  # the outer loop of a background thread: the journal still holds everything
+                    log.exception("shard %d: the %s index cannot be brought up yet", self.number, channel)
+                    self._projector.fail(channel, f"{type(error).__name__}: {error}")
+                    time.sleep(REPLAY_PAUSE_S)
+
+    def _replay(self, channel: str, reached: int, position: int) -> None:
+        """The rows of events beyond the position that an index reached."""
+        first_missed: dict[str, int] = {}
+        for event in self._parts.journal.read(after=reached):
+            first_missed.setdefault(event.cube_id, event.version)
+        for cube_id, version in first_missed.items():
+            if self._closing:
+                return
+            with self.reading(cube_id) as cube:
+                self._projector.replay(RowDelta.since(cube.state, version), channel)
+        self._projector.end_replay(position, channel)
 
     def _on_damage(self, channel: str, damage: Corrupted) -> None:
         if self._closing:
@@ -232,5 +250,6 @@ class Shard:
                 except MemosError as error:
                     log.error("shard %d closes without a snapshot, the next opening folds: %s", self.number, error)
         self.writer.close()
+        self._replaying.join(REPLAY_END_S)
         self._projector.close()
         self._parts.close()

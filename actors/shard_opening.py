@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actors.clock import SystemClock
@@ -28,7 +30,8 @@ log = logging.getLogger(__name__)
 class HostSpec:
     """What a host is made of. `shards_uri` holds the truth; `index_folder`, local, what can be rebuilt from it.
 
-    `shards` are the numbers that this host owns, of `shard_count` in all.
+    `shards` are the numbers that this host owns, of `shard_count` in all. `node_cache`, in a cluster: the folder that
+    has each node's `index_folder` below it, by the node's id.
     """
 
     name: str
@@ -39,6 +42,18 @@ class HostSpec:
     chain_key: bytes
     storage_options: Mapping[str, str] = field(default_factory=dict)
     limits: ShardLimits = field(default_factory=ShardLimits)
+    node_cache: str = ""
+
+    def on_node(self, node: str, living: Callable[[], Container[str]]) -> HostSpec:
+        """The spec of a host that runs on `node`; what nodes that are gone left in the cache is deleted."""
+        cache = Path(self.node_cache)
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept = living()
+        for folder in cache.iterdir():
+            if folder.name != node and folder.name not in kept and re.fullmatch(r"[0-9a-f]{56}", folder.name):
+                log.info("the cache of a node that is gone is deleted: %s", folder)
+                shutil.rmtree(folder, ignore_errors=True)
+        return replace(self, index_folder=str(cache / node))
 
 
 def shard_name(number: int) -> str:

@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,8 @@ Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 """Relative to where `memos` is called: the parts of the system run in other folders."""
+Resources = dict[str, Annotated[float, Field(gt=0)]]
+"""Ray's resources by name, as `{CPU: 1, my_resource: 0.5}`; a node that has them takes the part."""
 
 
 class _Section(BaseModel):
@@ -27,23 +29,43 @@ class _Section(BaseModel):
 
 
 class StateSettings(_Section):
-    """Where everything is kept. `journal_uri` empty: in `folder`/shards; else any URI that Delta takes."""
+    """Where everything is kept. `journal_uri` empty: in `folder`/shards; else any URI that Delta takes.
+
+    `storage_options_from` names where an option's value is, as `env:NAME` or `file:/path`: `load_settings` puts it into
+    `storage_options`, so that credentials are in no profile. `cache_folder` None: `folder`/cache.
+    """
 
     folder: AbsolutePath = Path(".memos")
+    cache_folder: AbsolutePath | None = None
     journal_uri: str = ""
     storage_options: dict[str, str] = Field(default_factory=dict)
+    storage_options_from: dict[str, str] = Field(default_factory=dict)
 
 
 class HttpSettings(_Section):
+    """`proxies`: on the head node alone, or on every node with a replica. `url` empty: the head node's."""
+
+    host: str = "127.0.0.1"
     port: Port = 8000
+    url: str = ""
+    proxies: Literal["head", "every"] = "head"
     replicas: Count = 1
+    replica_resources: Resources = Field(default_factory=dict)
 
 
 class ClusterSettings(_Section):
-    """`shards` is fixed when a state is created; `hosts` may change between starts."""
+    """`shards` is fixed when a state is created; `hosts` may change between starts.
+
+    `takeover`: what a start does when another cluster owns the storage.
+    """
 
     shards: Annotated[int, Field(ge=1, le=1024)] = 4
     hosts: Count = 1
+    host_resources: Resources = Field(default_factory=dict)
+    system_resources: Resources = Field(default_factory=dict)
+    embedder_resources: Resources = Field(default_factory=dict)
+    takeover: Literal["refuse", "fence"] = "refuse"
+    join_wait_s: Annotated[float, Field(ge=0)] = 30.0
     call_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     restart_wait_s: Annotated[float, Field(gt=0)] = 15.0
 
@@ -88,8 +110,12 @@ class MachineSettings(_Section):
 
 
 class RaySettings(_Section):
-    """`dashboard_port` None: a free one. `run_folder` None: a short path below the system's temporary folder."""
+    """`address` empty: a head node of our own, which the rest is about; else the running Ray to attach to.
 
+    `dashboard_port` None: a free one. `run_folder` None: a short path below the system's temporary folder.
+    """
+
+    address: Annotated[str, Field(pattern=r"^(auto|[^\s:/]+:\d{1,5})?$")] = ""
     dashboard_port: Port | None = None
     object_store_bytes: Bytes = 128 * MIB
     cpus: Count | None = None
@@ -118,6 +144,11 @@ class Settings(_Section):
         """Where the shards live: `<this>/<number>` and `<this>/system`."""
         return self.state.journal_uri.rstrip("/") or str(self.state_folder / "shards")
 
+    @property
+    def cache_folder(self) -> Path:
+        """In a cluster, where each node keeps what it can rebuild."""
+        return self.state.cache_folder or self.state_folder / "cache"
+
 
 def load_settings(
     config: Path | None,
@@ -142,9 +173,41 @@ def load_settings(
         _section(data, "http")["port"] = wanted_port
     source = "the settings" if config is None else str(config)
     try:
-        return Settings.model_validate(data)
+        settings = Settings.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_explain(error, source)) from error
+    if settings.ray.address and not settings.state.journal_uri:
+        raise ConfigError(
+            f"{source}: ray.address names a cluster, so state.journal_uri must name storage that all of its nodes "
+            "reach: an object store's URI, or the absolute path of a shared folder",
+            setting="state.journal_uri",
+        )
+    return _with_storage_options(settings, variables)
+
+
+def _with_storage_options(settings: Settings, variables: Mapping[str, str]) -> Settings:
+    """The settings with the values that `state.storage_options_from` points to. Raises ConfigError."""
+    found = dict(settings.state.storage_options)
+    for option, place in settings.state.storage_options_from.items():
+        found[option] = _value_at(place, f"state.storage_options_from.{option}", variables)
+    state = settings.state.model_copy(update={"storage_options": found, "storage_options_from": {}})
+    return settings.model_copy(update={"state": state})
+
+
+def _value_at(place: str, setting: str, variables: Mapping[str, str]) -> str:
+    kind, _, name = place.partition(":")
+    if kind == "env" and name:
+        value = variables.get(name, "")
+        if not value:
+            raise ConfigError(f"{setting}: the environment variable {name} is not set", setting=setting)
+        return value
+    if kind == "file" and name:
+        try:
+            return Path(name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ConfigError(f"{setting}: {name} cannot be read: {reason}", setting=setting) from error
+    raise ConfigError(f"{setting}: {place!r} is neither env:NAME nor file:/path", setting=setting)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -181,7 +244,8 @@ def _explain(error: ValidationError, source: str) -> str:
             near = difflib.get_close_matches(names[-1], known, n=1, cutoff=0.0)
             lines.append(f"unknown setting {'.'.join(names)}; did you mean {'.'.join([*names[:-1], *near])}?")
         else:
-            lines.append(f"setting {'.'.join(names)}: {problem['msg']} (it is {problem['input']!r})")
+            shown = "" if "storage_options" in names else f" (it is {problem['input']!r})"  # may be a secret
+            lines.append(f"setting {'.'.join(names)}: {problem['msg']}{shown}")
     return f"{source}: " + "; ".join(lines)
 
 
