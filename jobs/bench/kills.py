@@ -59,9 +59,11 @@ def _write(client: httpx.Client, cube: str, ledger: Ledger, stop: threading.Even
         ledger.note(refs, None if answer.status_code == 201 else str(answer.status_code))
 
 
-def _host_pids(client: httpx.Client) -> list[int]:
+def host_pids(client: httpx.Client) -> dict[int, list[int]]:
+    """Each host's pid -> the shards that it owns."""
     status = client.get("/v1/status").raise_for_status().json()
-    return [part["pid"] for part in status["parts"].values() if "shards" in part]
+    parts = [part for part in status["parts"].values() if "shards" in part]
+    return {part["pid"]: [int(shard) for shard in part["shards"]] for part in parts}
 
 
 def first_answers(client: httpx.Client, cubes: list[str], started: float) -> list[float]:
@@ -122,9 +124,11 @@ def run(args: dict[str, Any]) -> dict[str, Any]:
     """Arguments `url`, `key`, `rounds` (20), `clients` (8), `seed`. Raises nothing for a bad outcome: read `passed`."""
     with client_of(args) as client:
 
-        def end_a_host(rng: random.Random, cubes: list[str]) -> list[str]:
-            os.kill(rng.choice(_host_pids(client)), signal.SIGKILL)
-            return cubes
+        def end_a_host(rng: random.Random, cubes: list[str]) -> tuple[float, list[str]]:
+            victim = rng.choice(list(host_pids(client)))
+            started = time.monotonic()
+            os.kill(victim, signal.SIGKILL)
+            return started, cubes
 
         result = kill_and_judge(client, args, end_a_host)
     return {**result, "passed": result["clean"] and result["recovery_s"]["max"] < 15}
@@ -135,8 +139,8 @@ def client_of(args: dict[str, Any]) -> httpx.Client:
     return httpx.Client(base_url=args["url"], headers=headers, timeout=60, trust_env=False)
 
 
-Kill = Callable[[random.Random, list[str]], list[str]]
-"""Ends something; which of the cubes have to come back for that."""
+Kill = Callable[[random.Random, list[str]], tuple[float, list[str]]]
+"""Ends something: when it did, and which of the cubes have to come back for that."""
 
 
 def kill_and_judge(client: httpx.Client, args: dict[str, Any], kill: Kill) -> dict[str, Any]:
@@ -156,8 +160,8 @@ def kill_and_judge(client: httpx.Client, args: dict[str, Any], kill: Kill) -> di
     try:
         for _ in range(args.get("rounds", 20)):
             time.sleep(rng.uniform(1.0, 4.0))
-            started = time.monotonic()
-            first_s.append(first_answers(client, kill(rng, cubes), started))
+            started, gone = kill(rng, cubes)
+            first_s.append(first_answers(client, gone, started))
     finally:
         stop.set()
         for writer in writers:
