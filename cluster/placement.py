@@ -38,6 +38,7 @@ from cluster.plan import APP_NAME, Plan
 from cluster.preflight import check_storage
 from cluster.settings import Settings
 from cluster.specs import claim_of, embedder_spec, free_claim, host_spec, parts_of, system_spec, take_claim
+from cluster.state_folder import StateFolder
 
 READY_WITHIN_S = 150.0
 CLOSE_WITHIN_S = 60.0
@@ -112,6 +113,7 @@ def place(settings: Settings) -> Plan:
     """From inside a Ray cluster: claim the storage and create the actors that are missing, in the namespace that
     everything of an instance is in. Waits for none of them. Raises ConfigError, StateInUse, StorageUnavailable.
     """
+    StateFolder(settings.state_folder).check_secrets()  # a key that was made on some node would be lost with it
     check_storage(settings)
     plan = _completed(Plan("", settings, "", ""))
     _place(plan)

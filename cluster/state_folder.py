@@ -86,16 +86,22 @@ class StateFolder:
         """
         try:
             self.prepare()
-        except StorageUnavailable as error:
-            missing = [str(file) for file in (self.chain_key_file, self.key_file) if not file.is_file()]
-            if missing:
-                raise ConfigError(
-                    f"the state folder {self.path} cannot be written, and lacks {' and '.join(missing)}: mount both, "
-                    "or set state.folder to one that can be written",
-                    setting="state.folder",
-                ) from error
+        except StorageUnavailable:
+            self.check_secrets()
             return False
         return True
+
+    def check_secrets(self) -> None:
+        """Raise ConfigError, naming what is missing, when the keys are not there: where the folder does not last, or
+        cannot be written, none are made.
+        """
+        missing = [str(file) for file in (self.chain_key_file, self.key_file) if not file.is_file()]
+        if missing:
+            raise ConfigError(
+                f"the state folder lacks {' and '.join(missing)}: mount both, or set state.folder to where they are; "
+                "`memos up` makes them in a folder that can be written",
+                setting="state.folder",
+            )
 
     def make_secrets(self) -> None:
         """The keys of a state, made with it: the governor's first, so that a start cut short makes the same one."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from ray import serve
 from ray.serve import Application
 from ray.serve.schema import LoggingConfig
 
-from actors.errors import MemosError
+from actors.errors import ConfigError, MemosError
 from cluster.placement import place, ray_options
 from cluster.plan import APP_NAME, Plan
 from cluster.settings import load_settings
@@ -69,13 +70,18 @@ class ClusterArguments(BaseModel):
     config: Path
 
 
-def cluster(arguments: ClusterArguments) -> Application:
+def cluster(arguments: dict[str, Any]) -> Application:
     """The builder for a Serve configuration: `import_path: serve.app:cluster`, `args: {config: /path/cluster.yaml}`.
 
     Runs inside the Ray cluster. Claims the storage, creates the actors that are missing and does not wait for them:
     `/readyz` tells when all of it answers. Raises what a start refuses: ConfigError, StateInUse, StorageUnavailable.
     """
-    return build(place(load_settings(arguments.config)))
+    try:
+        config = ClusterArguments.model_validate(arguments).config
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
+        raise ConfigError(f"the application's args are {{config: /path/of/the/profile.yaml}}: {problems}") from error
+    return build(place(load_settings(config)))
 
 
 def reason_of(message: str) -> str:
