@@ -10,6 +10,7 @@ import ray
 from actors.embedder_actor import RemoteEmbedder
 from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
+from actors.instance_claim import InstanceClaim
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
 from actors.memory.ports import JsonObject
@@ -26,7 +27,7 @@ from actors.memory.requests import (
     SearchCube,
     VerifyReport,
 )
-from actors.remote_actor import HEALTH, ActorAddress, InstanceClaim, leave, node_id, opened
+from actors.remote_actor import HEALTH, ActorAddress, leave, node_id, opened
 from actors.system_actor import RemoteAccess
 
 R = TypeVar("R")
@@ -36,7 +37,10 @@ class CubeActor:
     """An owner of shards in the cluster. Methods are CubeHost's."""
 
     def __init__(self, spec: HostSpec, claim: InstanceClaim, embedder: ActorAddress, system: ActorAddress) -> None:
-        self._host = opened(claim, lambda: CubeHost.open(spec, RemoteEmbedder(embedder), RemoteAccess(system)))
+        here = spec.on_node(ray.get_runtime_context().get_node_id(), _living_nodes) if spec.node_cache else spec
+        self._host = opened(
+            spec.name, claim, lambda: CubeHost.open(here, RemoteEmbedder(embedder), RemoteAccess(system))
+        )
 
     def create_cube(self, caller: Caller, cube_id: str) -> CubeView:
         return self._call(lambda: self._host.create_cube(caller, cube_id))
@@ -95,3 +99,7 @@ class CubeActor:
         except Fenced as error:
             leave("a cube host", error, self._host.close)
             raise
+
+
+def _living_nodes() -> frozenset[str]:
+    return frozenset(node["NodeID"] for node in ray.nodes() if node["Alive"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -25,7 +25,8 @@ class ProjectorPace:
     `embed_batch` texts go into one call of the embedder. Words are put once the first has waited `lexical_linger_s`, or
     somebody waits for them: a commit of their index costs as much as a hundred of them. Vectors are flushed when the
     lane has nothing else to do, or after `flush_rows` rows; until then a kill makes the next start embed them again.
-    Pauses after failures double from `first_pause_s` to `longest_pause_s`.
+    Pauses after failures double from `first_pause_s` to `longest_pause_s`. Up to `worth_waiting` rows of a replay are
+    waited for by searches; a longer one goes on behind them.
     """
 
     embed_batch: int = 128
@@ -35,6 +36,7 @@ class ProjectorPace:
     idle_s: float = 0.2
     first_pause_s: float = 0.1
     longest_pause_s: float = 10.0
+    worth_waiting: int = 64
 
 
 class Lane(Protocol):
@@ -124,7 +126,11 @@ class Follower:
         self._fed: dict[str, int] = {}
         """Cube -> newest version in the queue; a cube without an entry has nothing waiting."""
         self._done: dict[str, int] = {}
-        self._missed: Callable[[], Sequence[RowDelta]] | None = None
+        self._replaying = False
+        self._held: list[RowDelta] = []
+        """Committed while a replay is being fed. It goes behind it, or its positions would hide what is missed."""
+        self._replayed: RowDelta | None = None
+        """The end of a replay, as long as it waits in the queue."""
         self._unsettled = False
         self._hurried = False
         self._stopping = False
@@ -136,23 +142,44 @@ class Follower:
     # called with the condition held
 
     def feed(self, deltas: Iterable[RowDelta]) -> None:
+        if self._replaying:
+            self._held.extend(deltas)
+        else:
+            self._append(deltas)
+
+    def begin_replay(self) -> None:
+        """Until the replay ends, no version counts as reached: what was missed is not known yet."""
+        self._replaying = True
+
+    def replay(self, deltas: Iterable[RowDelta]) -> None:
+        """What was missed, in order of version within a cube. Versions may come twice, here and by `feed`."""
+        self._append(deltas)
+
+    def end_replay(self, reached: RowDelta) -> None:
+        """All that was missed up to `reached`'s position is fed."""
+        self._replayed = reached
+        self._append([reached, *self._held])
+        self._held, self._replaying = [], False
+
+    def _append(self, deltas: Iterable[RowDelta]) -> None:
         for delta in deltas:
             self._queue.append(delta)
             if delta.cube_id not in self._fed:
                 self._done[delta.cube_id] = delta.version - 1
-            self._fed[delta.cube_id] = delta.version
-
-    def follow_later(self, missed: Callable[[], Sequence[RowDelta]], failure: str) -> None:
-        self._missed, self.failure = missed, failure
-
-    def joined(self) -> bool:
-        return self._missed is None
+            self._fed[delta.cube_id] = max(delta.version, self._fed.get(delta.cube_id, 0))
 
     def reached(self, cube_id: str, version: int) -> bool:
-        return self.joined() and (cube_id not in self._fed or self._done[cube_id] >= version)
+        if self._replaying:
+            return False
+        return cube_id not in self._fed or self._done[cube_id] >= version
 
     def waiting(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + len(self._held)
+
+    @property
+    def far_behind(self) -> bool:
+        """Whether a replay has so much left that waiting for it is no use."""
+        return (self._replaying or self._replayed is not None) and self.waiting() > self._pace.worth_waiting
 
     def hurry(self) -> None:
         """Somebody waits: gather no longer."""
@@ -197,42 +224,33 @@ class Follower:
         """The deltas to work on next, none when it is time to settle; and whether to stop instead."""
         with self._changed:
             idle_s = self._pace.idle_s if self._unsettled else None
-            self._changed.wait_for(lambda: bool(self._queue) or self._stopping or not self.joined(), idle_s)
-            if self._queue and self.lane.linger_s and self.joined():
+            self._changed.wait_for(lambda: bool(self._queue) or self._stopping, idle_s)
+            if self._queue and self.lane.linger_s:
                 self._changed.wait_for(self._gathered, self.lane.linger_s)
             self._hurried = False
-            batch = list(islice(self._queue, self.lane.batch)) if self.joined() else []
+            batch = list(islice(self._queue, self.lane.batch))
             return batch, self._stopping
 
     def _gathered(self) -> bool:
         return self._hurried or self._stopping or len(self._queue) >= self.lane.batch
 
     def _work(self, batch: list[RowDelta]) -> None:
-        if self._missed is not None and not self._stopping:
-            self._join(self._missed())
-        elif batch:
+        if batch:
             self.lane.project(batch, max(delta.position for delta in batch))
             self._unsettled = True
         else:
             self.lane.settle()
             self._unsettled = False
 
-    def _join(self, missed: Sequence[RowDelta]) -> None:
-        """Put what the index missed before what was fed meanwhile."""
-        with self._changed:
-            waiting = list(self._queue)
-            self._queue.clear()
-            self._fed.clear()
-            self._done.clear()
-            self.feed([*missed, *waiting])
-            self._missed = None
-
     def _finish(self, batch: list[RowDelta]) -> None:
         self.failure = ""
         for delta in batch:
             self._queue.popleft()
-            self._done[delta.cube_id] = delta.version
-        for cube_id in {delta.cube_id for delta in batch}:
+            if delta is self._replayed:
+                self._replayed = None
+            if delta.cube_id in self._fed:  # not when it came twice, and was done the first time
+                self._done[delta.cube_id] = max(delta.version, self._done[delta.cube_id])
+        for cube_id in {delta.cube_id for delta in batch} & self._fed.keys():
             if self._done[cube_id] >= self._fed[cube_id]:
                 del self._fed[cube_id], self._done[cube_id]
         self._changed.notify_all()

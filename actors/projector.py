@@ -8,7 +8,7 @@ other goes on. Nothing here is the truth: what a killed process had not flushed 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 
 from actors.index_lanes import DenseLane, Follower, Lane, LexicalLane, ProjectorPace
 from actors.memory.ports import Embedder, LexicalIndex, VectorIndex
@@ -37,41 +37,54 @@ class Projector:
         for follower in self._followers:
             follower.start()
 
+    def begin_replay(self, channels: Container[str]) -> None:
+        """Before the first `feed`: these channels have missed events, which `replay` is going to bring."""
+        with self._changed:
+            for follower in self._of(channels):
+                follower.begin_replay()
+
+    def replay(self, deltas: Sequence[RowDelta], channel: str) -> None:
+        """A part of what a channel has missed; from a thread of its own, beside `feed`. It moves no position."""
+        with self._changed:
+            for follower in self._of((channel,)):
+                follower.replay(deltas)
+            self._changed.notify_all()
+
+    def end_replay(self, position: int, channel: str) -> None:
+        """A channel was given all that it has missed, up to a journal position; what was fed meanwhile comes next."""
+        with self._changed:
+            for follower in self._of((channel,)):
+                follower.end_replay(RowDelta.reached(position))
+            self._changed.notify_all()
+
+    def fail(self, channel: str, reason: str) -> None:
+        """A replay does not get on; the next batch that a channel projects takes it back."""
+        with self._changed:
+            for follower in self._of((channel,)):
+                follower.failure = reason
+            self._changed.notify_all()
+
+    def _of(self, channels: Container[str]) -> list[Follower]:
+        return [follower for follower in self._followers if follower.lane.name in channels]
+
     def feed(self, deltas: Sequence[RowDelta], channels: Container[str] = CHANNELS) -> None:
-        """Take what committed events did, for some channels (a replay) or all. Never blocks and never refuses: the
+        """Take what committed events did, for some channels or all. Never blocks and never refuses: the
         journal holds the events already. What waits is a reference a row; the texts are the cube's own.
         """
         with self._changed:
-            for follower in self._followers:
-                if follower.lane.name in channels:
-                    follower.feed(deltas)
+            for follower in self._of(channels):
+                follower.feed(deltas)
             self._changed.notify_all()
-
-    def follow_later(self, channel: str, missed: Callable[[], Sequence[RowDelta]], failure: str) -> None:
-        """For a channel whose index is away, because of `failure`, before anything is fed to it: its thread asks
-        `missed` again and again, and projects what it says before what is fed meanwhile. Until then the channel
-        has reached nothing.
-        """
-        with self._changed:
-            for follower in self._followers:
-                if follower.lane.name == channel:
-                    follower.follow_later(missed, failure)
-            self._changed.notify_all()
-
-    def joined(self, channel: str) -> bool:
-        """Whether the channel's index has been in contact, so that its position is known."""
-        with self._changed:
-            return all(follower.joined() for follower in self._followers if follower.lane.name == channel)
 
     def wait(self, cube_id: str, version: int, timeout_s: float, channels: Container[str] = CHANNELS) -> bool:
         """Whether these channels can find what was fed of a cube up to `version`, within the time given.
 
-        False at once when the channel that lacks it is failing: waiting would not help.
+        False at once when the channel that lacks it is failing, or far behind after an opening: waiting would not help.
         """
         followers = [follower for follower in self._followers if follower.lane.name in channels]
 
         def settled() -> bool:
-            return all(f.reached(cube_id, version) or bool(f.failure) for f in followers)
+            return all(f.reached(cube_id, version) or bool(f.failure) or f.far_behind for f in followers)
 
         with self._changed:
             if not settled():

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from actors.errors import Fenced, MemosError, StateInUse, StorageUnavailable, Unavailable
+from actors.instance_claim import InstanceClaim, watch
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ OPENING_PAUSE_S = 1.0
 HEALTH = "health"
 """Concurrency group of the calls that ask an actor how it is: they do not wait behind those that keep it busy."""
 
-H = TypeVar("H")
+H = TypeVar("H", bound="Closable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +78,63 @@ def node_id() -> str:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceClaim:
-    """Which instance may own a state's shards: the one that the state's `instance.json` names."""
-
-    file: str
-    instance: str
-
-    def check(self) -> None:
-        """Raise StateInUse when the state belongs to another instance by now."""
-        path = Path(self.file)
-        owner = json.loads(path.read_text())["instance"] if path.exists() else ""
-        if owner != self.instance:
-            raise StateInUse(f"the state of {path.parent} belongs to another instance now", file=self.file)
+class Closable(Protocol):
+    def close(self) -> None: ...
 
 
-def opened(claim: InstanceClaim, open_host: Callable[[], H]) -> H:
-    """What `open_host` opens, tried again while a part that it needs is away or an earlier owner still lives.
+class Displaced:
+    """Stands in a host's place when its shards belong to another instance: every call is told so.
+
+    A constructor that raised would end the actor for good, and callers would hear no reason. Should the claim come
+    back, the next call starts the actor anew.
+    """
+
+    def __init__(self, name: str, claim: InstanceClaim) -> None:
+        self._name = name
+        self._claim = claim
+
+    def close(self) -> None:
+        pass
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def refuse(*args: Any) -> Any:
+            self._claim.check()
+            leave(self._name, MemosError("the shards are its own again"), self.close)
+            raise Unavailable(f"{self._name} starts anew", part=self._name, retry_after_s=RETRY_AFTER_S)
+
+        return refuse
+
+
+def opened(name: str, claim: InstanceClaim, open_host: Callable[[], H]) -> H:
+    """What `open_host` opens, tried again while a part that it needs is away or an earlier owner still lives; a
+    Displaced in its place when the claim is another instance's.
 
     An actor whose constructor raises is never started again by Ray, so only what cannot pass by itself is
-    raised: a claim of another instance (StateInUse), ConfigError, Corrupted, NewerFormat. An index that is in use is
-    that of an earlier process which is about to end.
+    raised: ConfigError, Corrupted, NewerFormat. An index that is in use is that of an earlier process which is about
+    to end.
     """
     while True:
-        claim.check()
         try:
-            return open_host()
+            claim.check()
+        except StateInUse as lost:
+            log.error("%s stays away from its shards: %s", name, lost)
+            return cast(H, Displaced(name, claim))
+        except StorageUnavailable as error:
+            log.warning("the owner of the storage cannot be looked up, trying again: %s", error)
+            time.sleep(OPENING_PAUSE_S)
+            continue
+        try:
+            host = open_host()
         except (Unavailable, StorageUnavailable, Fenced, StateInUse) as error:
             log.warning("not opened yet, trying again: %s", error)
             time.sleep(OPENING_PAUSE_S)
+            continue
+        watch(claim, partial(_leave_lost, name, host))
+        return host
+
+
+def _leave_lost(name: str, host: Closable, lost: MemosError) -> None:
+    leave(name, lost, host.close)
 
 
 def must_reopen(error: MemosError) -> bool:

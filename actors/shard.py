@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import TypeVar
 
-from actors.errors import Corrupted, MemosError, StorageUnavailable
+from actors.errors import Corrupted, MemosError
+from actors.index_replay import IndexReplay
 from actors.memory.commands import CubeDraft, create
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
@@ -26,6 +26,8 @@ from actors.row_deltas import RowDelta
 from actors.writer import ShardWriter
 
 R = TypeVar("R")
+
+
 log = logging.getLogger(__name__)
 
 
@@ -87,12 +89,8 @@ class Shard:
         self._cubes.extend_tail(parts.journal.read(after=parts.snapshots.position))
         self._search = CubeSearch(parts.vectors, parts.lexical, parts.embedder.model_id, on_damage=self._on_damage)
         self._projector = Projector(parts.vectors, parts.lexical, parts.embedder)
-        try:
-            self._replay()
-        except BaseException:
-            self._projector.close()  # its threads would go on beside those of the next try
-            self._cubes.close()
-            raise
+        indexes: dict[str, VectorIndex | LexicalIndex] = {LEXICAL: parts.lexical, DENSE: parts.vectors}
+        self._replay = IndexReplay(number, parts.journal, indexes, self._projector, self.reading)
         self.writer: ShardWriter[CubeDraft] = ShardWriter(
             parts.journal,
             clock=parts.clock,
@@ -101,6 +99,7 @@ class Shard:
             queue_limit=limits.queue,
         )
         self._snapshot_when_due()
+        self._replay.start()
 
     # commands
 
@@ -153,60 +152,12 @@ class Shard:
 
     def _distrust_what_is_ahead(self) -> None:
         """Forget snapshots of another history than the journal's: it was put back from a copy, say. Otherwise events
-        up to the old position would count as followed. Indexes are looked at in `_replay`.
+        up to the old position would count as followed. Indexes are looked at by the replay.
         """
         parts, position = self._parts, self._parts.journal.position
         if parts.snapshots.position > position:
             log.error("the snapshots of shard %d are ahead of its journal: folding anew", self.number)
             parts.snapshots.discard()
-
-    def _replay(self) -> None:
-        """Feed each index what it missed: the rows of events beyond the position that it reached. One that is away
-        is asked again by the thread that follows it.
-        """
-        position = self._parts.journal.position
-        indexes: tuple[tuple[str, VectorIndex | LexicalIndex], ...]
-        indexes = ((DENSE, self._parts.vectors), (LEXICAL, self._parts.lexical))
-        for channel, index in indexes:
-            reached_by = partial(self._reached, channel, index, position)
-            try:
-                reached = reached_by()
-            except StorageUnavailable as error:
-                log.warning("the %s index of shard %d follows later: %s", channel, self.number, error)
-                later = partial(self._missed_once_there, reached_by, position)
-                self._projector.follow_later(channel, later, f"{type(error).__name__}: {error}")
-            else:
-                self._projector.feed(self._missed(reached, position), [channel])
-
-    def _reached(self, channel: str, index: VectorIndex | LexicalIndex, position: int) -> int:
-        """How far an index has come on the way to `position`, the journal's when it was opened; one that is ahead of
-        that follows another history and is cleared.
-        """
-        reached = index.position
-        if reached <= position:
-            return reached
-        log.error("the %s index of shard %d is ahead of its journal: rebuilding it", channel, self.number)
-        index.clear()
-        return 0
-
-    def _missed_once_there(self, reached_by: Callable[[], int], position: int) -> list[RowDelta]:
-        return self._missed(reached_by(), position)
-
-    def _missed(self, reached: int, position: int) -> list[RowDelta]:
-        """What the events beyond `reached`, up to `position`, did to rows."""
-        if reached >= position:
-            return []
-        versions: dict[str, tuple[int, int]] = {}
-        for event in self._parts.journal.read(after=reached):
-            if event.position > position:
-                break
-            first, _ = versions.get(event.cube_id, (event.version, 0))
-            versions[event.cube_id] = (first, event.version)
-        missed: list[RowDelta] = []
-        for cube_id, (first, last) in versions.items():
-            with self.reading(cube_id) as cube:
-                missed += [delta for delta in RowDelta.since(cube.state, first) if delta.version <= last]
-        return [*missed, RowDelta.reached(position)]
 
     def _on_damage(self, channel: str, damage: Corrupted) -> None:
         if self._closing:
@@ -277,7 +228,7 @@ class Shard:
 
     def _indexed(self, channel: str, index: VectorIndex) -> int | None:
         """The position of an index, None while it is unknown: it has been away since the shard was opened."""
-        return index.position if self._projector.joined(channel) else None
+        return None if channel in self._replay.away else index.position
 
     def not_ready(self) -> list[str]:
         """What keeps the shard from answering in full, in words."""
@@ -294,6 +245,7 @@ class Shard:
                 except MemosError as error:
                     log.error("shard %d closes without a snapshot, the next opening folds: %s", self.number, error)
         self.writer.close()
+        self._replay.close()
         self._projector.close()
         self._search.close()
         self._cubes.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actors.clock import SystemClock
@@ -32,7 +34,8 @@ class HostSpec:
     again; `index_folder`, local, what is quickly rebuilt: the inverted indexes.
 
     `shards` are the numbers that this host owns, of `shard_count` in all. Its open cubes hold `open_bytes` at most,
-    beside those in use.
+    beside those in use. `node_cache`, in a cluster: the folder that has each node's `index_folder` below it, by the
+    node's id.
     """
 
     name: str
@@ -45,6 +48,18 @@ class HostSpec:
     limits: ShardLimits = field(default_factory=ShardLimits)
     vectors: VectorStoreSpec = field(default_factory=VectorStoreSpec)
     open_bytes: int = OPEN_BYTES
+    node_cache: str = ""
+
+    def on_node(self, node: str, living: Callable[[], Container[str]]) -> HostSpec:
+        """The spec of a host that runs on `node`; what nodes that are gone left in the cache is deleted."""
+        cache = Path(self.node_cache)
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept = living()
+        for folder in cache.iterdir():
+            if folder.name != node and folder.name not in kept and re.fullmatch(r"[0-9a-f]{56}", folder.name):
+                log.info("the cache of a node that is gone is deleted: %s", folder)
+                shutil.rmtree(folder, ignore_errors=True)
+        return replace(self, index_folder=str(cache / node))
 
 
 def shard_name(number: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import ray
 
 from actors.errors import StorageError
+from actors.instance_claim import InstanceClaim
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import JsonObject
 from actors.memory.requests import (
@@ -22,7 +23,7 @@ from actors.memory.requests import (
     PrincipalView,
 )
 from actors.memory.system import Identity
-from actors.remote_actor import HEALTH, ActorAddress, InstanceClaim, RemoteCalls, leave, must_reopen, node_id, opened
+from actors.remote_actor import HEALTH, ActorAddress, RemoteCalls, leave, must_reopen, node_id, opened
 from actors.system_opening import SystemSpec, open_system
 
 R = TypeVar("R")
@@ -32,7 +33,7 @@ class SystemActor:
     """The system shard's owner in the cluster. Methods are SystemHost's."""
 
     def __init__(self, spec: SystemSpec, claim: InstanceClaim) -> None:
-        self._host = opened(claim, lambda: open_system(spec))
+        self._host = opened("the system host", claim, lambda: open_system(spec))
 
     def authenticate(self, secret: str, request_id: str) -> Identity:
         return self._host.authenticate(secret, request_id)

@@ -9,24 +9,20 @@ from __future__ import annotations
 import json
 import logging
 import platform
-import secrets
 import shutil
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
 from actors.clock import SystemClock
 from actors.errors import MemosError, StateInUse
-from actors.memory.credentials import new_secret
+from cluster import attached
+from cluster.placing import PLACEMENT_TIMEOUT_S, STOP_TIMEOUT_S, Report, Running, run_placement, wait_until_ready
 from cluster.plan import Plan
 from cluster.preflight import check_machine
 from cluster.processes import end_processes, processes_of
@@ -34,23 +30,7 @@ from cluster.ray_head import choose_ports, head_environment, prepare_run_folder,
 from cluster.settings import Settings
 from cluster.state_folder import Instance, StateFolder, write_private
 
-Report = Callable[[str], None]
-"""Takes one line on what is being done now."""
-
-PLACEMENT_TIMEOUT_S = 240
-STOP_TIMEOUT_S = 90
-READY_TIMEOUT_S = 120
-
 log = logging.getLogger("memos")
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """An instance that runs. `attached` when it did so before."""
-
-    url: str
-    state: Path
-    attached: bool
 
 
 def up(settings: Settings, deploy: str, report: Report) -> Running:
@@ -58,8 +38,10 @@ def up(settings: Settings, deploy: str, report: Report) -> Running:
 
     `deploy` names what deploys the Serve application ("module:function", called with a Plan). Raises
     ConfigError, StateInUse, StorageUnavailable, NewerFormat, Corrupted, or MemosError when a part does not
-    start; then nothing is left running.
+    start; then nothing is left running. With `ray.address` set, as `cluster.attached.up`.
     """
+    if settings.ray.address:
+        return attached.up(settings, deploy, report)
     state = StateFolder(settings.state_folder)
     state.prepare()
     with state.locked():
@@ -74,13 +56,14 @@ def up(settings: Settings, deploy: str, report: Report) -> Running:
         report("checking the machine")
         check_machine(settings)
         with _ended_on_failure(settings, state) as instance:
-            url = _start(settings, state, instance, deploy, report)
+            url = _start(settings, state, instance, "" if found is None else found.instance, deploy, report)
     return Running(url, state.path, attached=False)
 
 
-def _start(settings: Settings, state: StateFolder, instance: Instance, deploy: str, report: Report) -> str:
+def _start(settings: Settings, state: StateFolder, instance: Instance, before: str, deploy: str, report: Report) -> str:
     folder = Path(instance.run_folder)
-    _make_secrets(state)
+    state.make_secrets()
+    state.secret(state.ray_token_file)
     prepare_run_folder(folder, state)
     ports = choose_ports(settings.ray.dashboard_port)
     instance = replace(instance, ray_address=f"127.0.0.1:{ports.gcs}", dashboard_port=ports.dashboard, deploy=deploy)
@@ -89,12 +72,14 @@ def _start(settings: Settings, state: StateFolder, instance: Instance, deploy: s
     report("starting Ray")
     start_head(settings, folder, ports, environment)
     report("starting the hosts and loading the models")
-    plan = Plan(instance.instance, settings, instance.url, f"http://127.0.0.1:{ports.dashboard}", deploy)
+    plan = Plan(instance.instance, settings, instance.url, f"http://127.0.0.1:{ports.dashboard}", deploy, before)
     write_private(folder / "environment.json", json.dumps(environment))
     write_private(folder / "plan.json", plan.to_json())
-    _placement("start", folder, PLACEMENT_TIMEOUT_S)
+    placed = run_placement("start", plan, environment, folder, PLACEMENT_TIMEOUT_S)
+    if placed["fenced"]:
+        report(f"fenced {placed['fenced']}")
     if deploy:
-        _wait_until_ready(instance.url)
+        wait_until_ready(instance.url)
     write_private(state.url_file, instance.url + "\n")
     state.write_instance(replace(instance, phase="ready"))
     return instance.url
@@ -119,7 +104,9 @@ def down(state_folder: Path, report: Report) -> bool:
         if found.phase == "ready" and _alive(found):
             report("draining")
             try:
-                _placement("stop", folder, STOP_TIMEOUT_S)
+                environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+                plan = Plan.from_json((folder / "plan.json").read_text(encoding="utf-8"))
+                run_placement("stop", plan, environment, folder, STOP_TIMEOUT_S)
             except MemosError as error:
                 log.warning("not everything was drained (%s); the journals hold what was acknowledged", error)
         if ran:
@@ -186,63 +173,6 @@ def _stopped(state: StateFolder, instance: Instance) -> None:
         for log_file in folder.glob("placement-*.log"):
             shutil.copy(log_file, kept)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _make_secrets(state: StateFolder) -> None:
-    """The keys of a state, made with it: the governor's first, so that a start cut short makes the same one."""
-    if not state.chain_key_file.exists() and not state.key_file.exists():
-        write_private(state.key_file, new_secret(secrets.token_bytes).text + "\n")
-    state.secret(state.chain_key_file)
-    state.secret(state.ray_token_file)
-
-
-def _placement(action: str, folder: Path, timeout_s: float) -> None:
-    """Run `cluster.placement` in the instance's environment. Raises MemosError with its reason."""
-    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    log_file = folder / f"placement-{action}.log"
-    with open(log_file, "w", encoding="utf-8") as errors:
-        try:
-            done = subprocess.run(  # our own interpreter
-                [sys.executable, "-m", "cluster.placement", action],
-                input=(folder / "plan.json").read_text(encoding="utf-8"),
-                env=environment,
-                cwd=folder,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                timeout=timeout_s,
-                start_new_session=True,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise MemosError(f"{action} took longer than {timeout_s:.0f} s; see {log_file.name} in the logs") from error
-    if done.returncode != 0:
-        raise MemosError(_reason(done.stdout) or f"{action} failed; see {log_file.name} in the state's logs")
-
-
-def _reason(stdout: str) -> str:
-    for line in reversed(stdout.strip().splitlines()):
-        try:
-            return str(json.loads(line)["error"])
-        except (ValueError, KeyError, TypeError):
-            continue
-    return ""
-
-
-def _wait_until_ready(url: str) -> None:
-    """Return when `/readyz` answers 200. Raises MemosError with what it said last."""
-    until, said = time.monotonic() + READY_TIMEOUT_S, "no answer"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while time.monotonic() < until:
-        try:
-            with opener.open(f"{url}/readyz", timeout=5):
-                return
-        except urllib.error.HTTPError as error:
-            said = error.read(500).decode(errors="replace")
-        except OSError as error:
-            said = str(error)
-        time.sleep(0.2)
-    raise MemosError(f"{url}/readyz is not ready after {READY_TIMEOUT_S} s: {said}")
 
 
 def _check_same_machine(found: Instance, state: StateFolder) -> None:

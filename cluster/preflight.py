@@ -12,7 +12,8 @@ from actors.errors import ConfigError, MemosError
 from actors.footprint import available_memory_bytes
 from actors.models.weights import default_embedder_path, default_engine_path
 from cluster.processes import describe_owner_of_port
-from cluster.settings import MIB, Settings
+from cluster.sections import MIB
+from cluster.settings import Settings
 from cluster.state_folder import StateFolder
 
 
@@ -82,6 +83,20 @@ def _model(path: Path | None, setting: str, default: Callable[[], Path]) -> Path
     return folder
 
 
+def check_storage(settings: Settings) -> str:
+    """Write, read and delete a small file at `state.journal_uri`, within seconds; what was found, in words.
+
+    Raises StorageUnavailable (not reached, read-only, credentials refused or expired), ConfigError (no such bucket, an
+    unknown scheme), each naming the URI and the way out.
+    """
+    if not settings.state.journal_uri:
+        return "in the state folder"
+    from actors.stores.probe import probe  # its libraries take a while to load, and a start without a URI needs none
+
+    probe(settings.shards_uri, settings.state.storage_options)
+    return f"{settings.shards_uri} can be written"
+
+
 def check_machine(settings: Settings) -> None:
     """All of it, before a start; raises the first problem."""
     for _, look in _looks(settings):
@@ -127,6 +142,7 @@ def _looks(settings: Settings) -> list[tuple[str, Callable[[], str]]]:
         ("state", state),
         ("memory", memory),
         ("disk", disk),
+        ("storage", lambda: check_storage(settings)),
         ("port", port),
         ("dashboard port", dashboard),
         ("embedder", lambda: str(embedder_path(settings))),

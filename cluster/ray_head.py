@@ -23,6 +23,15 @@ START_TIMEOUT_S = 120
 LONGEST_RUN_FOLDER = 31
 """Characters: Ray and HAProxy put Unix sockets below it, whose paths may have 107."""
 
+NODE_DEATH = {
+    "RAY_health_check_period_ms": "400",
+    "RAY_health_check_failure_threshold": "5",
+    "RAY_health_check_initial_delay_ms": "2000",
+}
+"""When Ray takes a node for dead: 2 s after nobody listens there any more. Ray's own setting is 15 s. A node that
+listens may still take 10 s for an answer.
+"""
+
 REPLICA_PORTS = 64
 """TCP ports that an instance's Serve replicas choose from."""
 
@@ -145,6 +154,7 @@ def _ray_environment(settings: Settings, state: StateFolder, ports: HeadPorts) -
         "RAY_DEDUP_LOGS": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        **NODE_DEATH,
         "RAY_worker_niceness": "0",  # they serve requests: not behind whatever else the machine does
     }
 
@@ -166,6 +176,7 @@ def _haproxy_environment(settings: Settings, folder: Path, ports: HeadPorts) -> 
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # Serve's own 5 s end the proxy of a machine that is busy
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),

@@ -6,130 +6,26 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from actors.errors import ConfigError
-from actors.stores.vectors.store import VectorBackend
-
-MIB = 1 << 20
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Count = Annotated[int, Field(ge=1)]
-Bytes = Annotated[int, Field(ge=1)]
-AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
-"""Relative to where `memos` is called: the parts of the system run in other folders."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from cluster.sections import (
+    ClusterSettings,
+    HttpSettings,
+    LimitSettings,
+    MachineSettings,
+    ModelSettings,
+    RaySettings,
+    Section,
+    StateSettings,
+    VectorSettings,
+)
 
 
-class StateSettings(_Section):
-    """Where everything is kept. `journal_uri` empty: in `folder`/shards; else any URI that Delta takes."""
-
-    folder: AbsolutePath = Path(".memos")
-    journal_uri: str = ""
-    storage_options: dict[str, str] = Field(default_factory=dict)
-
-
-class HttpSettings(_Section):
-    port: Port = 8000
-    replicas: Count = 1
-
-
-class ClusterSettings(_Section):
-    """`shards` is fixed when a state is created; `hosts` may change between starts."""
-
-    shards: Annotated[int, Field(ge=1, le=1024)] = 4
-    hosts: Count = 1
-    call_timeout_s: Annotated[float, Field(gt=0)] = 30.0
-    restart_wait_s: Annotated[float, Field(gt=0)] = 15.0
-
-
-class EmbedderSettings(_Section):
-    """`model_path` None: the weights that the set-up installed. Threads of the ingest actor and of each replica."""
-
-    model_path: AbsolutePath | None = None
-    threads: Count = 1
-    query_threads: Count = 1
-
-
-class EngineSettings(_Section):
-    """The chat model. `model_path` None: the one that the set-up made. `queue` chats may wait for it."""
-
-    model_path: AbsolutePath | None = None
-    threads: Count = 1
-    queue: Count = 16
-
-
-class ModelSettings(_Section):
-    embedder: EmbedderSettings = EmbedderSettings()
-    engine: EngineSettings = EngineSettings()
-
-
-class LimitSettings(_Section):
-    """Bounds. `open_cubes` and `queue` are a shard's, `open_bytes` a host's: what its open cubes may hold; those of
-    searches, writes and reads are an HTTP replica's.
-    """
-
-    open_cubes: Count = 4096
-    open_bytes: Bytes = 1024 * MIB
-    queue: Count = 1024
-    snapshot_events: Count = 2000
-    index_wait_s: Annotated[float, Field(gt=0)] = 5.0
-    host_concurrency: Count = 64
-    searches_at_once: Count = 8
-    searches_waiting: Count = 56
-    writes_at_once: Count = 64
-    writes_waiting: Count = 64
-    reads_at_once: Count = 32
-    reads_waiting: Count = 96
-    system_queue: Count = 1024
-
-
-class VectorSettings(_Section):
-    """Where vectors are kept: faiss beside the shards' other indexes, or a Milvus at `uri`. `token_file` holds what it
-    asks for ("user:password" or an API key). `prefix` begins the names of the collections, "" makes one that is this
-    state's own.
-    """
-
-    backend: VectorBackend = VectorBackend.FAISS
-    uri: Annotated[str, Field(pattern=r"^$|^(https?|tcp)://[^/?#]+(/[^?#]*)?$")] = ""
-    token_file: AbsolutePath | None = None
-    prefix: Annotated[str, Field(pattern=r"^$|^[A-Za-z_][A-Za-z0-9_]{0,63}$")] = ""
-    timeout_s: Annotated[float, Field(gt=0)] = 5.0
-
-    @model_validator(mode="after")
-    def _fits_its_backend(self) -> VectorSettings:
-        if self.backend is VectorBackend.MILVUS and not self.uri:
-            raise ValueError("backend milvus needs a uri, http://HOST:19530 say")
-        if self.backend is VectorBackend.FAISS and (self.uri or self.token_file or self.prefix):
-            raise ValueError("uri, token_file and prefix are of backend milvus; faiss needs none of them")
-        return self
-
-
-class MachineSettings(_Section):
-    """`memory_floor_bytes` free memory is needed to start, `disk_floor_bytes` free disk below the state."""
-
-    memory_floor_bytes: Bytes = 2048 * MIB
-    disk_floor_bytes: Bytes = 512 * MIB
-
-
-class RaySettings(_Section):
-    """`dashboard_port` None: a free one. `run_folder` None: a short path below the system's temporary folder."""
-
-    dashboard_port: Port | None = None
-    object_store_bytes: Bytes = 128 * MIB
-    cpus: Count | None = None
-    log_bytes: Bytes = 16 * MIB
-    log_backups: Count = 3
-    run_folder: AbsolutePath | None = None
-
-
-class Settings(_Section):
+class Settings(Section):
     """Everything that can be set, with the defaults of the local profile."""
 
     state: StateSettings = StateSettings()
@@ -149,6 +45,11 @@ class Settings(_Section):
     def shards_uri(self) -> str:
         """Where the shards live: `<this>/<number>` and `<this>/system`."""
         return self.state.journal_uri.rstrip("/") or str(self.state_folder / "shards")
+
+    @property
+    def cache_folder(self) -> Path:
+        """In a cluster, where each node keeps what it can rebuild."""
+        return self.state.cache_folder or self.state_folder / "cache"
 
 
 def load_settings(
@@ -174,9 +75,41 @@ def load_settings(
         _section(data, "http")["port"] = wanted_port
     source = "the settings" if config is None else str(config)
     try:
-        return Settings.model_validate(data)
+        settings = Settings.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_explain(error, source)) from error
+    if settings.ray.address and not settings.state.journal_uri:
+        raise ConfigError(
+            f"{source}: ray.address names a cluster, so state.journal_uri must name storage that all of its nodes "
+            "reach: an object store's URI, or the absolute path of a shared folder",
+            setting="state.journal_uri",
+        )
+    return _with_storage_options(settings, variables)
+
+
+def _with_storage_options(settings: Settings, variables: Mapping[str, str]) -> Settings:
+    """The settings with the values that `state.storage_options_from` points to. Raises ConfigError."""
+    found = dict(settings.state.storage_options)
+    for option, place in settings.state.storage_options_from.items():
+        found[option] = _value_at(place, f"state.storage_options_from.{option}", variables)
+    state = settings.state.model_copy(update={"storage_options": found, "storage_options_from": {}})
+    return settings.model_copy(update={"state": state})
+
+
+def _value_at(place: str, setting: str, variables: Mapping[str, str]) -> str:
+    kind, _, name = place.partition(":")
+    if kind == "env" and name:
+        value = variables.get(name, "")
+        if not value:
+            raise ConfigError(f"{setting}: the environment variable {name} is not set", setting=setting)
+        return value
+    if kind == "file" and name:
+        try:
+            return Path(name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ConfigError(f"{setting}: {name} cannot be read: {reason}", setting=setting) from error
+    raise ConfigError(f"{setting}: {place!r} is neither env:NAME nor file:/path", setting=setting)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -213,7 +146,8 @@ def _explain(error: ValidationError, source: str) -> str:
             near = difflib.get_close_matches(names[-1], known, n=1, cutoff=0.0)
             lines.append(f"unknown setting {'.'.join(names)}; did you mean {'.'.join([*names[:-1], *near])}?")
         else:
-            lines.append(f"setting {'.'.join(names)}: {problem['msg']} (it is {problem['input']!r})")
+            shown = "" if "storage_options" in names else f" (it is {problem['input']!r})"  # may be a secret
+            lines.append(f"setting {'.'.join(names)}: {problem['msg']}{shown}")
     return f"{source}: " + "; ".join(lines)
 
 

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from actors.errors import ConfigError, Corrupted, NewerFormat, StateInUse, StorageUnavailable
+from actors.memory.credentials import new_secret
 
 FORMAT = 1
 
@@ -78,6 +79,35 @@ class StateFolder:
                 f"the state folder {self.path} cannot be written: {error.strerror}; choose another with --state",
                 uri=str(self.path),
             ) from error
+
+    def prepare_shared(self) -> bool:
+        """Whether the folder can be written. For a cluster it may be read-only, a mounted secret, if key and chain key
+        are in it. Raises ConfigError, naming what is missing.
+        """
+        try:
+            self.prepare()
+        except StorageUnavailable:
+            self.check_secrets()
+            return False
+        return True
+
+    def check_secrets(self) -> None:
+        """Raise ConfigError, naming what is missing, when the keys are not there: where the folder does not last, or
+        cannot be written, none are made.
+        """
+        missing = [str(file) for file in (self.chain_key_file, self.key_file) if not file.is_file()]
+        if missing:
+            raise ConfigError(
+                f"the state folder lacks {' and '.join(missing)}: mount both, or set state.folder to where they are; "
+                "`memos up` makes them in a folder that can be written",
+                setting="state.folder",
+            )
+
+    def make_secrets(self) -> None:
+        """The keys of a state, made with it: the governor's first, so that a start cut short makes the same one."""
+        if not self.chain_key_file.exists() and not self.key_file.exists():
+            write_private(self.key_file, new_secret(secrets.token_bytes).text + "\n")
+        self.secret(self.chain_key_file)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from actors.errors import ConfigError
 from actors.memory.identity import keyed_digest
 from actors.stores.vectors.store import VectorStoreSpec
-from cluster.settings import VectorSettings
+from cluster.sections import VectorSettings
 
 
 def vector_store(settings: VectorSettings, chain_key: bytes) -> VectorStoreSpec:

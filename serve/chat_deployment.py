@@ -15,7 +15,7 @@ from ray.serve.handle import DeploymentHandle
 from actors.errors import MemosError, Overloaded, Unavailable
 from actors.memory.ports import JsonObject
 from actors.remote_actor import node_id, translated
-from cluster.loopback import keep_replica_on_loopback
+from cluster.loopback import keep_replica_on_its_node
 from cluster.settings import Settings
 from serve.chat_port import ChatPiece, ChatRequest
 from serve.engine_opening import open_engine, write_prompt
@@ -32,7 +32,7 @@ class Chat:
     """One model. Its queue is bounded here, so that a full one answers at once instead of waiting in Serve."""
 
     def __init__(self, settings: Settings) -> None:
-        keep_replica_on_loopback()
+        keep_replica_on_its_node()
         self._chat = EngineChat(open_engine(settings), write_prompt, settings.models.engine.queue)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatPiece]:

@@ -9,7 +9,8 @@ from actors.memory.ports import ChatTurn, Engine
 from actors.memory.prompting import assemble
 from actors.models.weights import ENGINE_SOURCE
 from cluster.preflight import embedder_path, engine_path
-from cluster.settings import EngineSettings, Settings
+from cluster.sections import EngineSettings
+from cluster.settings import Settings
 from serve.chat_port import UsedMemory
 from serve.generation import Prompt
 from serve.retrieval import QueryEmbedder

@@ -13,7 +13,7 @@ from cluster.calling import RetryRule
 from cluster.directory import RayDirectory
 from cluster.gateway import Gateway, GatewayParts
 from cluster.jobs import JobRunner, RayJobs
-from cluster.loopback import keep_replica_on_loopback
+from cluster.loopback import keep_replica_on_its_node
 from cluster.plan import Plan
 from cluster.settings import Settings
 from cluster.topology import Topology
@@ -32,7 +32,7 @@ class Ingress:
     """
 
     def __init__(self, plan: Plan, chat: DeploymentHandle[Any]) -> None:
-        keep_replica_on_loopback()
+        keep_replica_on_its_node()
         settings = plan.settings
         self._gateway = open_gateway(plan)
         self._chat = RemoteChat(chat, model_name(settings.models.engine))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,10 +14,10 @@ from urllib.parse import unquote, urlparse
 import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake.exceptions import DeltaError
-from deltalake.fs import DeltaStorageHandler
 
 from actors.errors import Corrupted, StorageUnavailable
 from actors.stores.durability import make_folder, replace_file, sync_file, sync_folder, write_file
+from actors.stores.object_store import ObjectStore, object_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,7 @@ class Location:
         self.spec = spec
         self.uri = spec.uri if spec.local is None else str(spec.local)
         self.local = spec.local
-        self._handler: Any = None
-        self._remote: Any = None
-        if self.local is None:
-            with storage_errors(self.uri, "opened"):
-                self._handler = DeltaStorageHandler(spec.uri, dict(spec.options))
-                self._remote = pafs.PyFileSystem(self._handler)
+        self._opened: ObjectStore | None = None
 
     def name_of(self, name: str) -> str:
         """How messages name a file."""
@@ -55,6 +51,13 @@ class Location:
 
     def child(self, name: str) -> Location:
         return Location(StorageSpec(self.name_of(name), self.spec.options))
+
+    @property
+    def _remote(self) -> ObjectStore:
+        if self._opened is None:
+            with storage_errors(self.uri, "opened"):
+                self._opened = object_store(self.spec.uri, self.spec.options)
+        return self._opened
 
     def prepare(self) -> None:
         """Make the folder when it is missing."""
@@ -70,7 +73,8 @@ class Location:
                     return {}
                 with os.scandir(self.local) as entries:
                     return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
-            found = self._remote.get_file_info(pafs.FileSelector("", allow_not_found=True))
+            remote = self._remote
+            found = remote.files.get_file_info(pafs.FileSelector(remote.folder.rstrip("/"), allow_not_found=True))
             return {info.base_name: info.size for info in found if info.is_file}
 
     def read(self, name: str) -> bytes | None:
@@ -79,7 +83,7 @@ class Location:
             with storage_errors(self.name_of(name), "read"):
                 if self.local is not None:
                     return (self.local / name).read_bytes()
-                with self._remote.open_input_file(name) as file:
+                with self._remote.files.open_input_file(self._remote.folder + name) as file:
                     return bytes(file.read())
         except StorageUnavailable as error:
             if isinstance(error.__cause__, FileNotFoundError):
@@ -113,7 +117,10 @@ class Location:
             with storage_errors(self.name_of(name), "opened"):
                 if self.local is not None:
                     return pa.OSFile(str(self.local / name), "rb")
-                return pa.PythonFile(_RemoteFile(self._handler._handler.open_input_file(name), self.name_of(name)))
+                remote = self._remote
+                return pa.PythonFile(
+                    _RemoteFile(remote.files.open_input_file(remote.folder + name), self.name_of(name))
+                )
         except StorageUnavailable as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 raise FileNotFoundError(self.name_of(name)) from error
@@ -125,7 +132,7 @@ class Location:
             if self.local is not None:
                 write_file(self.local / name, memoryview(data))
             else:
-                self._put(name, data.to_pybytes())
+                self._remote.put(self._remote.folder + name, data.to_pybytes())
 
     def replace(self, name: str, data: bytes) -> None:
         """Put `data` in the place of a file, durably and whole."""
@@ -133,7 +140,7 @@ class Location:
             if self.local is not None:
                 replace_file(self.local / name, data)
             else:
-                self._put(name, data)
+                self._remote.put(self._remote.folder + name, data)
 
     def delete(self, name: str) -> None:
         """Remove a file; one that is missing is fine."""
@@ -142,15 +149,9 @@ class Location:
                 (self.local / name).unlink(missing_ok=True)
                 return
             try:
-                self._remote.delete_file(name)
+                self._remote.files.delete_file(self._remote.folder + name)
             except FileNotFoundError:
                 return
-
-    def _put(self, name: str, data: bytes) -> None:
-        # Past pyarrow's stream, which hands its own buffers on: deltalake 1.6 takes bytes alone.
-        stream = self._handler._handler.open_output_stream(name)
-        stream.write(data)
-        stream.close()
 
     def sync(self, *names: str) -> None:
         """Make files that others wrote durable, then the folder; nothing to do in an object store."""
@@ -205,7 +206,7 @@ def storage_errors(what: str, done: str) -> Iterator[None]:
     try:
         yield
     except (OSError, DeltaError, pa.ArrowException) as error:
-        raise StorageUnavailable(f"{what} could not be {done}: {_first_line(error)}", uri=what) from error
+        raise StorageUnavailable(f"{what} could not be {done}: {first_line(error)}", uri=what) from error
 
 
 @contextmanager
@@ -217,9 +218,11 @@ def decoding_errors(what: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise StorageUnavailable(f"{what} could not be read: {_first_line(error)}", uri=what) from error
-        raise Corrupted(f"{what} cannot be decoded: {_first_line(error)}", file=what) from error
+            raise StorageUnavailable(f"{what} could not be read: {first_line(error)}", uri=what) from error
+        raise Corrupted(f"{what} cannot be decoded: {first_line(error)}", file=what) from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def first_line(error: Exception) -> str:
+    """What a driver says, in one line: deltalake draws its causes as a tree below an empty phrase."""
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip(" \u21b3") for line in str(error).splitlines()]
+    return "; ".join(line for line in lines if line)[:400] or type(error).__name__

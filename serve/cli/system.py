@@ -38,7 +38,8 @@ def up(session: Session, config: Path | None, port: int | None, detach: bool) ->
     settings = _settings(config, session.state, port)
     with _interruptible():
         url, attached = _start(settings)
-        click.echo(f"{'Running already' if attached else 'Ready'} at {url}; the governor's key is in {_key(settings)}")
+        again = attached and not settings.ray.address
+        click.echo(f"{'Running already' if again else 'Ready'} at {url}; the governor's key is in {_key(settings)}")
         if detach or attached:
             return
         click.echo("Ctrl-C ends it.", err=True)
@@ -46,10 +47,19 @@ def up(session: Session, config: Path | None, port: int | None, detach: bool) ->
 
 
 @click.command("down")
+@config_option
 @pass_session
-def down(session: Session) -> None:
-    """Drain the system of this state folder and end every process of it."""
-    click.echo("stopped" if _stop(session.folder.expanduser().absolute()) else "nothing was running")
+def down(session: Session, config: Path | None) -> None:
+    """Drain the system of this state folder and end every process of it.
+
+    With the profile of a cluster: take the application and its actors off; Ray itself goes on.
+    """
+    settings = _settings(config, session.state, None)
+    if settings.ray.address:
+        stopped = _take_off(settings)
+    else:
+        stopped = _stop(settings.state_folder if config else session.folder.expanduser().absolute())
+    click.echo("stopped" if stopped else "nothing was running")
 
 
 @click.command("doctor")
@@ -124,6 +134,13 @@ def _stop(state: Path) -> bool:
 
     with _told(), _reporting() as report:
         return stop(state, report)
+
+
+def _take_off(settings: Settings) -> bool:
+    from cluster.attached import down as take_off
+
+    with _told(), _reporting() as report:
+        return take_off(settings, DEPLOY, report)
 
 
 def _hold(settings: Settings) -> None:

@@ -27,6 +27,7 @@ def test_the_profile_is_one_that_the_settings_take(found: Manifests, tmp_path: P
     assert settings.state.storage_options["aws_access_key_id"] == "set"
 
 
+@pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`")  # ray.serve's own models
 def test_the_application_is_where_the_serve_config_says(found: Manifests) -> None:
     [application] = yaml.safe_load(found.one("RayService")["spec"]["serveConfigV2"])["applications"]
     module, _, name = application["import_path"].partition(":")

@@ -6,13 +6,13 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from cluster.loopback import keep_replica_on_loopback
+from cluster.loopback import keep_replica_on_its_node
 from cluster.plan import Plan
 
 
 class Trivial:
     def __init__(self, instance: str) -> None:
-        keep_replica_on_loopback()
+        keep_replica_on_its_node()
         self._instance = instance
 
     async def __call__(self, request: Request) -> PlainTextResponse:

@@ -113,7 +113,7 @@ def test_an_opening_that_fails_half_way_can_be_tried_again(tmp_path: Path, catal
     host.close()
 
 
-def test_a_shard_that_fails_while_it_replays_lets_go_of_its_files(
+def test_a_shard_that_fails_while_it_opens_lets_go_of_its_files(
     tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedder = HashEmbedder()
@@ -125,7 +125,7 @@ def test_a_shard_that_fails_while_it_replays_lets_go_of_its_files(
         raise StorageUnavailable("storage is away for a moment")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Shard, "_replay", broken)
+        patched.setattr(Shard, "_distrust_what_is_ahead", broken)
         with pytest.raises(StorageUnavailable) as caught:
             file_host(tmp_path, catalogue, embedder)
     host = file_host(tmp_path, catalogue, embedder)

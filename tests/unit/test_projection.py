@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -189,25 +188,20 @@ def test_a_replay_holds_what_closed_since_and_what_opened() -> None:
 
 
 def test_an_index_that_was_away_gets_what_it_missed_before_what_came_meanwhile(rig: Rig) -> None:
-    cube, missed_asked = rig.cube, threading.Event()
+    cube = rig.cube
     remember(cube, *(NewMemory(f"old {n}") for n in range(3)))
     missed = RowDelta.since(cube.state, 1)
     rig.fed = before = cube.state.version
-
-    def ask() -> list[RowDelta]:
-        if not missed_asked.is_set():
-            raise StorageUnavailable("still away")
-        return [*missed, RowDelta.reached(before)]
-
-    rig.projector.follow_later("dense", ask, "away since the start")
+    rig.projector.begin_replay(["dense"])
+    rig.projector.fail("dense", "away since the start")
     assert not rig.projector.wait("c", before, 5), "it is known to fail, so nobody waits"
     assert not rig.projector.wait("a cube that it knows nothing of", 1, 5)
     remember(cube, NewMemory("new"))
     version = rig.follow()
     eventually(lambda: rig.documents(version).documents == 1)
-    eventually(lambda: "still away" in rig.projector.behind("c", version)["dense"])
-    assert (rig.projector.joined("dense"), rig.projector.joined("lexical")) == (False, True)
-    missed_asked.set()
+    assert rig.projector.behind("c", version) == {"dense": "away since the start"}
+    rig.projector.replay(missed, "dense")
+    rig.projector.end_replay(before, "dense")
     eventually(lambda: rig.projector.wait("c", version, 5))
     assert [text for batch in rig.embedder.batches for text in batch] == ["old 0", "old 1", "old 2", "new"]
     eventually(lambda: rig.vectors.position == version)
@@ -215,10 +209,8 @@ def test_an_index_that_was_away_gets_what_it_missed_before_what_came_meanwhile(r
 
 
 def test_closing_while_an_index_is_away_claims_nothing(rig: Rig) -> None:
-    def ask() -> list[RowDelta]:
-        raise StorageUnavailable("away")
-
-    rig.projector.follow_later("dense", ask, "away")
+    rig.projector.begin_replay(["dense"])
+    rig.projector.fail("dense", "away")
     remember(rig.cube, NewMemory("tea"))
     rig.follow()
     rig.projector.close()

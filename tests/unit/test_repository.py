@@ -30,6 +30,7 @@ LONGER_FUNCTIONS: dict[str, str] = {}
 
 BROAD_EXCEPTS: dict[str, str] = {
     "actors/index_lanes.py": "the loop of an index's thread: an index that is down delays freshness, never a write",
+    "actors/index_replay.py": "the loop of a replay's thread: the journal still holds everything",
     "actors/models/shared_batches.py": "a batch for several callers: each is told what concerns it",
     "actors/writer.py": "the loop of a shard's committer: the waiting callers are told",
     "cluster/placement.py": "the outer loop of the process that starts an instance: what was raised is told",

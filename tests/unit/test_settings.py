@@ -30,7 +30,7 @@ def test_the_local_profile_is_complete_and_holds_the_defaults() -> None:
 def _names(data: dict[str, object], prefix: str = "") -> set[str]:
     found: set[str] = set()
     for name, value in data.items():
-        nested = isinstance(value, dict) and name != "storage_options"
+        nested = isinstance(value, dict) and not name.startswith("storage_options") and not name.endswith("_resources")
         found |= _names(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}"}  # type: ignore[arg-type]
     return found
 
@@ -68,6 +68,46 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, said: str) -> None:
         load_settings(write(tmp_path, text), environment={})
     assert said in raised.value.detail
     assert "memos.yaml" in raised.value.detail
+
+
+def test_the_cluster_profile_names_known_settings_and_attaches(tmp_path: Path) -> None:
+    variables = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
+    settings = load_settings(ROOT / "configs" / "cluster.yaml", tmp_path, environment=variables)
+    assert (settings.ray.address, settings.state.journal_uri[:5]) == ("auto", "s3://")
+    assert settings.state.storage_options["aws_secret_access_key"] == "secret"
+
+
+def test_credentials_come_from_the_environment_and_from_files(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t0\n")
+    places = f"{{id: 'env:ID', token: 'file:{tmp_path}/token'}}"
+    text = f"state: {{storage_options: {{region: eu}}, storage_options_from: {places}}}"
+    settings = load_settings(write(tmp_path, text), environment={"ID": "me"})
+    assert settings.state.storage_options == {"region": "eu", "id": "me", "token": "t0"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("state: {storage_options_from: {id: 'env:NOT_THERE'}}", "NOT_THERE is not set"),
+        ("state: {storage_options_from: {id: 'file:/not/there'}}", "/not/there cannot be read"),
+        ("state: {storage_options_from: {id: plain}}", "neither env:NAME nor file:/path"),
+        ("ray: {address: auto}", "state.journal_uri must name storage"),
+        ("ray: {address: 'ray://x'}", "ray.address"),
+        ("cluster: {takeover: maybe}", "cluster.takeover"),
+        ("cluster: {host_resources: {CPU: -1}}", "cluster.host_resources.CPU"),
+    ],
+)
+def test_what_a_cluster_profile_lacks_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_settings(write(tmp_path, text), environment={})
+    assert said in raised.value.detail
+
+
+def test_a_wrong_storage_option_is_refused_without_being_shown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_settings(write(tmp_path, "state: {storage_options: {key: [hush]}}"), environment={})
+    assert "storage_options" in raised.value.detail
+    assert "hush" not in raised.value.detail
 
 
 def test_a_file_that_is_not_yaml_is_refused_in_one_line(tmp_path: Path) -> None:

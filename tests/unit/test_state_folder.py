@@ -93,3 +93,21 @@ def test_the_instance_is_remembered(state: StateFolder) -> None:
     state.instance_file.write_text("{")
     with pytest.raises(Corrupted, match=r"instance\.json"):
         state.read_instance()
+
+
+def test_a_read_only_folder_serves_a_cluster_once_the_keys_are_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(state: StateFolder) -> None:
+        raise StorageUnavailable("read-only file system")
+
+    state = StateFolder(tmp_path)
+    assert state.prepare_shared() is True
+    monkeypatch.setattr(StateFolder, "prepare", refuse)
+    with pytest.raises(ConfigError, match=r"lacks .*chain\.key and .*key: mount both"):
+        state.prepare_shared()
+    state.make_secrets()
+    kept = state.key_file.read_text(), state.chain_key_file.read_text()
+    assert state.prepare_shared() is False
+    state.make_secrets()
+    assert (state.key_file.read_text(), state.chain_key_file.read_text()) == kept

@@ -27,6 +27,7 @@ from tests.unit.hosts import texts
 from tests.unit.in_process import InProcess
 from tests.unit.plain_backend import PlainChat, PlainClock, PlainEmbedder
 from tests.unit.test_gateway import created
+from tests.unit.test_projection import eventually
 
 URL = "http://memos.test"
 
@@ -65,6 +66,7 @@ def test_every_shard_is_there_once_with_its_epoch_positions_and_queue(watched: W
         await watched.rig.gateway.add(watched.rig.root, "home", texts("tea", "coffee"))
 
     asyncio.run(fill())
+    eventually(lambda: not any(i.lag for h in watched.read().hosts for s in h.shards for i in s.indexes.values()))
     found = watched.read()
     assert (found.shards, len(found.hosts), found.unanswered) == (SHARDS, HOSTS, [])
     assert sorted(shard.shard for host in found.hosts for shard in host.shards) == list(range(SHARDS))

@@ -21,7 +21,7 @@ from actors.errors import Corrupted, Fenced, StorageError, StorageUnavailable
 from actors.stores.journal.datafiles import DataFile, from_log
 from actors.stores.journal.recovery import sync_checkpoint, sync_entry, sync_log
 from actors.stores.journal.schema import COLUMNS, STATISTICS
-from actors.stores.location import Location, storage_errors
+from actors.stores.location import Location, first_line, storage_errors
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,15 @@ LONGEST_LOG = 128
 """Entries since the last checkpoint, above which opening writes another."""
 
 _LOAD_TRIES = 4
+_STORE_SIGNS = (
+    "error performing",
+    "error sending request",
+    "Generic S3 error",
+    "Generic GCS error",
+    "Generic MicrosoftAzure",
+)
+"""How Delta's errors tell of a store that failed, not of a log that is damaged: it has one class for both."""
+
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
 
@@ -179,15 +188,13 @@ class DeltaLog:
 
     def _unknown(self, error: Exception) -> StorageUnavailable:
         uri = self._location.uri
-        detail = f"{uri}: a commit failed, and may have landed all the same: {str(error).splitlines()[0]}"
+        detail = f"{uri}: a commit failed, and may have landed all the same: {first_line(error)}"
         return StorageUnavailable(detail, uri=uri, outcome="unknown")
 
     def _open_or_create(self, acknowledged: int) -> DeltaTable:
-        spec = self._location.spec
-        with storage_errors(self._location.uri, "opened"):
-            there = DeltaTable.is_deltatable(self._location.uri, dict(spec.options) or None)
-        if there:
-            return self._load()
+        found = self._find()
+        if found is not None:
+            return found
         if acknowledged:
             raise Corrupted(f"{self._location.uri} is gone: it held {acknowledged} events", uri=self._location.uri)
         self._location.prepare()
@@ -198,33 +205,49 @@ class DeltaLog:
                     self._schema,
                     mode="error",
                     configuration=CONFIGURATION,
-                    storage_options=dict(spec.options) or None,
+                    storage_options=dict(self._location.spec.options) or None,
                 )
             except DeltaError:
-                if not DeltaTable.is_deltatable(self._location.uri, dict(spec.options) or None):
+                found = self._find()
+                if found is None:
                     raise
-                return self._load()  # another owner was faster
+                return found  # another owner was faster, or the answer to our own was lost
         sync_log(self._location)
         self._location.sync()
         return table
 
     def _load(self) -> DeltaTable:
-        """A fresh handle. A live owner's log cleanup may pull an entry away while we read: try again then."""
+        """A fresh handle. Raises StorageUnavailable, Corrupted."""
+        table = self._find()
+        if table is None:
+            raise StorageUnavailable(f"{self._location.uri} is gone", uri=self._location.uri)
+        return table
+
+    def _find(self) -> DeltaTable | None:
+        """A fresh handle, None when there is no table.
+
+        A live owner's log cleanup may pull an entry away while we read: try again then. Not `is_deltatable`: it
+        holds Python's interpreter lock while it waits for an object store.
+        """
+        uri, options = self._location.uri, dict(self._location.spec.options) or None
         for last_try in (False,) * (_LOAD_TRIES - 1) + (True,):
             try:
-                return DeltaTable(self._location.uri, storage_options=dict(self._location.spec.options) or None)
-            except TableNotFoundError as error:
-                raise StorageUnavailable(f"{self._location.uri} is gone", uri=self._location.uri) from error
+                return DeltaTable(uri, storage_options=options)
+            except TableNotFoundError:
+                return None
             except OSError as error:
-                raise StorageUnavailable(
-                    f"{self._location.uri} could not be opened: {error}", uri=self._location.uri
-                ) from error
+                raise StorageUnavailable(f"{uri} could not be opened: {first_line(error)}", uri=uri) from error
             except DeltaError as error:
                 if last_try:
-                    uri, reason = self._location.uri, str(error).splitlines()[0]
-                    raise Corrupted(f"the log of {uri} cannot be read: {reason}", file=f"{uri}/_delta_log") from error
+                    raise self._unreadable(error) from error
                 time.sleep(0.02)
-        raise StorageUnavailable(f"{self._location.uri} could not be opened", uri=self._location.uri)
+        raise StorageUnavailable(f"{uri} could not be opened", uri=uri)
+
+    def _unreadable(self, error: DeltaError) -> StorageError:
+        uri, reason = self._location.uri, first_line(error)
+        if self._location.local is None and any(sign in str(error) for sign in _STORE_SIGNS):
+            return StorageUnavailable(f"{uri} could not be opened: {reason}", uri=uri)
+        return Corrupted(f"the log of {uri} cannot be read: {reason}", file=f"{uri}/_delta_log")
 
 
 def fenced(uri: str, own: int, found: int) -> Fenced:
