@@ -161,6 +161,7 @@ def test_a_killed_node_loses_and_doubles_nothing_and_its_hosts_come_back_elsewhe
     def end_a_raylet(rng: random.Random, cubes: list[str]) -> tuple[float, list[str]]:
         started = time.monotonic()
         workers.extend(cluster.kill_raylet(victim))
+        assert all_ended(workers)  # with their raylet, by themselves
         return started, cubes
 
     with kills.client_of(deployed.access) as client:
@@ -168,7 +169,6 @@ def test_a_killed_node_loses_and_doubles_nothing_and_its_hosts_come_back_elsewhe
     assert verdict["acknowledged_batches"] > 0
     assert (verdict["lost"], verdict["doubled"], verdict["torn"], verdict["broken_chains"]) == (0, 0, 0, [])
     assert workers
-    assert all_ended(workers)
     assert len(deployed.hosts_on(spare)) == 2
 
 
