@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,15 @@ from typing import Any
 import psutil
 
 from cluster.processes import end_processes
-from cluster.ray_head import HeadPorts, choose_ports, head_environment, prepare_run_folder, run_folder_of, start_head
+from cluster.ray_head import (
+    SPARE_WORKER,
+    HeadPorts,
+    choose_ports,
+    head_environment,
+    prepare_run_folder,
+    run_folder_of,
+    start_head,
+)
 from cluster.settings import Settings
 from cluster.state_folder import StateFolder
 
@@ -51,7 +60,7 @@ class LoopbackCluster:
                 f"127.0.0.1:{self.ports.gcs}",
                 json.dumps({SLOT: slots}),
             ],
-            env=self.environment,
+            env={**self.environment, **SPARE_WORKER},
             cwd=self.run_folder,
             capture_output=True,
             text=True,
@@ -127,6 +136,7 @@ def loopback_cluster(folder: Path, raylets: int, slots: int) -> Iterator[Loopbac
         yield cluster
     finally:
         end_processes(instance, run_folder)
+        shutil.rmtree(run_folder, ignore_errors=True)
 
 
 def all_ended(pids: list[int], within_s: float = DIED_WITHIN_S) -> bool:

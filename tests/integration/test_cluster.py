@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from actors.stores.location import Location, StorageSpec
 from cluster.inspection import LOOPBACK
 from cluster.processes import processes_of
+from cluster.state_folder import StateFolder, write_private
 from jobs.bench import kills
 from jobs.bench.loopback_cluster import SLOT, LoopbackCluster, all_ended, loopback_cluster
 from serve.client import MemosClient, MemosConnectionError, MemosHTTPError
@@ -57,9 +59,13 @@ def deployed() -> Iterator[Deployed]:
         loopback_cluster(Path(folder), raylets=2, slots=2) as cluster,
     ):
         storage = {"journal_uri": s3.uri, "storage_options": s3.options}
-        profile = cluster.profile(state=storage, http={"port": free_port()}, cluster={"shards": 6})
-        done = cluster.memos("up", "--config", str(profile))
-        assert done.returncode == 0, done.stderr
+        port = free_port()
+        profile = cluster.profile(state=storage, http={"port": port}, cluster={"shards": 6})
+        state = StateFolder(Path(folder) / "state")
+        state.prepare()
+        state.make_secrets()
+        _deploy_as_kuberay_does(cluster, profile, port)
+        write_private(state.url_file, f"http://127.0.0.1:{port}\n")
         yield Deployed(cluster, profile, s3)
         done = cluster.memos("down", "--config", str(profile))
         assert done.returncode == 0, done.stderr
@@ -68,6 +74,34 @@ def deployed() -> Iterator[Deployed]:
         assert json.loads(claim)["instance"] == ""  # a cleanly stopped instance frees the storage
         assert [p.name() for p in processes_of(cluster.instance, cluster.run_folder) if "Cube" in p.name()] == []
         assert {"gcs_server", "raylet"} <= {p.name() for p in processes_of(cluster.instance, cluster.run_folder)}
+
+
+def _deploy_as_kuberay_does(cluster: LoopbackCluster, profile: Path, port: int) -> None:
+    """Through Serve's REST interface, by the application's import path; returns when it is ready."""
+    application = {"name": "memos", "import_path": "serve.app:cluster", "args": {"config": str(profile)}}
+    wanted = {
+        "http_options": {"host": "127.0.0.1", "port": port},
+        "proxy_location": "HeadOnly",
+        "applications": [{**application, "route_prefix": "/"}],
+    }
+    token = Path(cluster.environment["RAY_AUTH_TOKEN_PATH"]).read_text().strip()
+    dashboard = f"http://127.0.0.1:{cluster.ports.dashboard}"
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=dashboard, headers=headers, trust_env=False, timeout=60) as client:
+        client.put("/api/serve/applications/", json=wanted).raise_for_status()
+        until = time.monotonic() + 400
+        while not _ready(port):
+            found = client.get("/api/serve/applications/").raise_for_status().json()["applications"]
+            assert found.get("memos", {}).get("status") != "DEPLOY_FAILED", found["memos"]["message"]
+            assert time.monotonic() < until
+            time.sleep(0.5)
+
+
+def _ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False, timeout=10).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def test_the_hosts_are_spread_and_everything_listens_on_loopback(deployed: Deployed) -> None:
@@ -82,7 +116,7 @@ def test_the_hosts_are_spread_and_everything_listens_on_loopback(deployed: Deplo
     assert exposed == []
 
 
-def test_up_again_changes_nothing(deployed: Deployed) -> None:
+def test_up_on_what_runs_already_changes_nothing(deployed: Deployed) -> None:
     before = {node: deployed.hosts_on(node) for node in deployed.cluster.raylets}
     done = deployed.cluster.memos("up", "--config", str(deployed.profile))
     assert done.returncode == 0, done.stderr
@@ -127,6 +161,7 @@ def test_a_killed_node_loses_and_doubles_nothing_and_its_hosts_come_back_elsewhe
     def end_a_raylet(rng: random.Random, cubes: list[str]) -> tuple[float, list[str]]:
         started = time.monotonic()
         workers.extend(cluster.kill_raylet(victim))
+        assert all_ended(workers)  # with their raylet, by themselves
         return started, cubes
 
     with kills.client_of(**deployed.access) as client:
@@ -134,7 +169,6 @@ def test_a_killed_node_loses_and_doubles_nothing_and_its_hosts_come_back_elsewhe
     assert verdict["acknowledged_batches"] > 0
     assert (verdict["lost"], verdict["doubled"], verdict["torn"], verdict["broken_chains"]) == (0, 0, 0, [])
     assert workers
-    assert all_ended(workers)
     assert len(deployed.hosts_on(spare)) == 2
 
 
