@@ -92,7 +92,11 @@ def read_directory(location: Location, file: SnapshotFile) -> Directory:
     """Raises Corrupted, StorageUnavailable, and FileNotFoundError when the file is missing."""
     start = file.size - file.directory_bytes
     data = _sound(location, file.name, start, file.directory_bytes, file.sha256)
-    return Directory([_Block(last, array("I", chains), *where) for last, chains, *where in json.loads(data)])
+    try:
+        return Directory([_Block(last, array("I", chains), *where) for last, chains, *where in json.loads(data)])
+    except (ValueError, TypeError) as error:
+        name = location.name_of(file.name)
+        raise Corrupted(f"{name}: its directory cannot be decoded", file=name) from error
 
 
 def read_state(location: Location, file: SnapshotFile, directory: Directory, cube_id: str) -> bytes | None:
