@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -129,16 +130,24 @@ class CubeHost:
             for caller, request in asked:
                 try:
                     answers.append(self._submit_add(pinned, caller, cube_id, request))
-                except MemosError as error:
-                    answers.append(error)
-            settled = [_settled(answer) for answer in answers]
+                except Exception as error:  # noqa: BLE001 - as in search_many
+                    answers.append(_told(error))
+            settled = [_settled(answer) for answer in answers]  # all of them, while the cube is pinned
+        for answer in settled:
+            if isinstance(answer, Fenced):
+                raise answer
         waiting = [
             answer.version
             for answer, (_, request) in zip(settled, asked, strict=True)
             if isinstance(answer, Added) and request.wait is Wait.INDEX
         ]
-        if waiting:
-            self._shard(shard_of(cube_id, self._spec.shard_count)).wait_indexed(cube_id, max(waiting))
+        shard = self._shards.get(shard_of(cube_id, self._spec.shard_count))
+        if shard is not None:
+            if waiting:
+                shard.wait_indexed(cube_id, max(waiting))
+            for answer in settled:
+                if isinstance(answer, Added):
+                    shard.promise(cube_id, answer.version)
         return settled
 
     def _submit_add(self, pinned: ExitStack, caller: Caller, cube_id: str, request: AddMemories) -> Future[Added]:
@@ -188,14 +197,16 @@ class CubeHost:
 
     def search_many(self, cube_id: str, asked: Sequence[tuple[Caller, SearchCube]]) -> list[CubeHits | MemosError]:
         """Several searches of one cube, each answered with its hits or with what it raised. Raises Fenced."""
+        began = time.monotonic()
         answers: list[CubeHits | MemosError] = []
         for caller, request in asked:
             try:
-                answers.append(self.search(caller, cube_id, request))
+                shard = self._enter(caller, Action.SEARCH, cube_id)
+                answers.append(shard.search(cube_id, request, time.monotonic() - began))
             except Fenced:
                 raise
-            except MemosError as error:
-                answers.append(error)
+            except Exception as error:  # noqa: BLE001 - the loop of a call for several: each is told its own
+                answers.append(_told(error))
         return answers
 
     def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
@@ -261,15 +272,21 @@ class CubeHost:
 
 
 def _settled(answer: Added | MemosError | Future[Added]) -> Added | MemosError:
-    """What became of an add; Fenced is raised, since it concerns the whole host."""
-    if isinstance(answer, Future):
-        try:
-            return answer.result()
-        except MemosError as error:
-            answer = error
-    if isinstance(answer, Fenced):
-        raise answer
-    return answer
+    """What became of an add."""
+    if not isinstance(answer, Future):
+        return answer
+    try:
+        return answer.result()
+    except Exception as error:  # noqa: BLE001 - as in search_many
+        return _told(error)
+
+
+def _told(error: Exception) -> MemosError:
+    """An error as its caller gets it; what is none of ours is a bug, and logged."""
+    if isinstance(error, MemosError):
+        return error
+    log.error("a request failed in an unforeseen way", exc_info=error)
+    return MemosError("the host failed; its log says why")
 
 
 def _ignore(_: object) -> None:

@@ -173,6 +173,12 @@ class Follower:
             return False
         return cube_id not in self._fed or self._done[cube_id] >= version
 
+    def version(self, cube_id: str, newest: int) -> int:
+        """Up to which version of a cube everything is found; `newest` is the cube's own."""
+        if self._replaying:
+            return 0
+        return self._done.get(cube_id, newest)
+
     def waiting(self) -> int:
         return len(self._queue) + len(self._held)
 

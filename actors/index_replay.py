@@ -15,8 +15,8 @@ from actors.row_deltas import RowDelta
 
 log = logging.getLogger(__name__)
 
-PAUSE_S = 1.0
-"""Between two tries of an index that cannot be brought up."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+"""Between two tries of an index that cannot be brought up; they double."""
 
 END_S = 10.0
 
@@ -24,7 +24,7 @@ END_S = 10.0
 class IndexReplay:
     """Made before the first event is fed, started once the shard is whole.
 
-    `indexes` maps channels to indexes, those that are done soon first; `reading(cube_id)` opens a cube, locked.
+    `indexes` maps channels to indexes, each brought up by a thread of its own; `reading(cube_id)` opens a cube, locked.
     """
 
     def __init__(
@@ -47,16 +47,21 @@ class IndexReplay:
         """Channels whose index has not been reached since the shard was opened."""
         self._missed = [channel for channel in indexes if self._has_missed(channel)]
         projector.begin_replay(self._missed)
-        self._thread = threading.Thread(target=self._run, name=f"replay-{shard}", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(channel,), name=f"replay-{shard}-{channel}", daemon=True)
+            for channel in self._missed
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
         """Stop after the cube that is being replayed; the rest is missed again by the next opening."""
         self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(END_S)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(END_S)
 
     def _has_missed(self, channel: str) -> bool:
         """Whether an index has not followed every event, or is away, so that nobody knows."""
@@ -81,16 +86,17 @@ class IndexReplay:
         index.clear()
         return 0
 
-    def _run(self) -> None:
-        for channel in self._missed:
-            while not self._closing.is_set():
-                try:
-                    self._replay(channel)
-                    break
-                except Exception as error:  # noqa: BLE001 - the outer loop of a thread; the journal holds everything
-                    log.warning("shard %d: the %s index cannot be brought up yet: %s", self._shard, channel, error)
-                    self._projector.fail(channel, f"{type(error).__name__}: {error}")
-                    self._closing.wait(PAUSE_S)
+    def _run(self, channel: str) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._closing.is_set():
+            try:
+                self._replay(channel)
+                return
+            except BaseException as error:  # noqa: BLE001 - the outer loop of a thread; a panic in Rust is no Exception
+                log.warning("shard %d: the %s index cannot be brought up yet: %s", self._shard, channel, error)
+                self._projector.fail(channel, f"{type(error).__name__}: {error}")
+                self._closing.wait(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _replay(self, channel: str) -> None:
         """The rows of the events beyond the position that an index reached."""

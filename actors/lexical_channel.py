@@ -133,7 +133,7 @@ class LexicalChannel:
     ) -> LexicalFound | None:
         """None while the postings are not there yet. Called with the lock held."""
         postings, rows = held.postings, len(searched.live)
-        if rows - len(postings) > self._limits.rows_at_once:
+        if held.building or rows - len(postings) > self._limits.rows_at_once:
             self._start_building(held, searched)
             return None
         postings.extend(searched.texts[len(postings) : rows])
@@ -149,12 +149,12 @@ class LexicalChannel:
         if held.building or self._closing:
             return
         held.building = True
-        name, rows = f"words of {searched.cube_id}", len(searched.live)
-        threading.Thread(target=self._build, args=(held, searched.texts, rows), name=name, daemon=True).start()
+        wanted = (searched.cube_id, held, searched.texts, len(searched.live))
+        threading.Thread(target=self._build, args=wanted, name=f"words of {searched.cube_id}", daemon=True).start()
 
-    def _build(self, held: _Held, texts: Sequence[str], rows: int) -> None:
+    def _build(self, cube_id: str, held: _Held, texts: Sequence[str], rows: int) -> None:
         try:
-            while not self._closing:
+            while self._held.get(cube_id) is held:  # not any more once the cube is forgotten
                 with held.lock:
                     done = len(held.postings)
                     if done >= rows:

@@ -141,6 +141,8 @@ class OpenCubes:
 
     def close(self) -> None:
         """Let the others of the host have the memory: nothing is opened after this."""
+        with self._guard:
+            self._open.clear()
         self._budget.forget(self)
 
     def _load(self, cube_id: str) -> CubeState:

@@ -93,6 +93,11 @@ class Projector:
                 self._changed.wait_for(settled, timeout_s)
             return all(follower.reached(cube_id, version) for follower in followers)
 
+    def version(self, cube_id: str, newest: int, channel: str) -> int:
+        """Up to which version of a cube a channel finds everything that was fed; `newest` is the cube's own."""
+        with self._changed:
+            return min(follower.version(cube_id, newest) for follower in self._of((channel,)))
+
     def behind(self, cube_id: str, version: int, channels: Container[str] = CHANNELS) -> dict[str, str]:
         """Channel -> why, for those of the channels that have not reached a cube's version."""
         with self._changed:

@@ -44,6 +44,8 @@ class Freshness(Protocol):
 
     def behind(self, cube_id: str, version: int, channels: Container[str]) -> dict[str, str]: ...
 
+    def version(self, cube_id: str, newest: int, channel: str) -> int: ...
+
 
 @dataclass(frozen=True, slots=True)
 class _View:
@@ -54,6 +56,10 @@ class _View:
     live: Mask
     memory_ids: Sequence[str]
     texts: Sequence[str]
+
+    def back_to(self, version: int, cube: OpenCube) -> _View:
+        """The same cube at an earlier version; itself when it is not later than that."""
+        return self if version >= self.version else _view(cube, Moment(version=version))
 
 
 class CubeSearch:
@@ -75,8 +81,13 @@ class CubeSearch:
         self._depth = depth or SearchDepth()
         self._on_damage = on_damage
 
-    def search(self, cube: OpenCube, request: SearchCube, freshness: Freshness, wait_s: float) -> CubeHits:
+    def search(
+        self, cube: OpenCube, request: SearchCube, freshness: Freshness, wait_s: float, promised: int | None = None
+    ) -> CubeHits:
         """The best `request.top_k` memories. Waits up to `wait_s` for the indexes to reach the version searched.
+
+        Without `as_of`, that is the newest version whose vectors are there, `promised` at least: up to there somebody
+        was told that it is done. So nobody waits for what others are just adding. None: everything was promised.
 
         A channel that lags or fails is named in `degraded`; the others still answer. Raises InvalidRequest
         for a wrong filter, VersionNotFound for a moment that the cube does not know.
@@ -85,6 +96,8 @@ class CubeSearch:
         if request.top_k < 1:
             raise InvalidRequest("top_k must be 1 or more")
         view = _view(cube, request.as_of)
+        if request.as_of is None and promised is not None and Channel.DENSE in request.channels:
+            view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube)
         degraded: list[Shortfall] = []
 
         def await_index(channel: str) -> None:

@@ -85,6 +85,9 @@ class Shard:
         self._snapshot_at_bytes = TAIL_BYTES
         self._closing = False
         self._damage: Corrupted | None = None
+        self._promised: dict[str, int] = {}
+        """Per cube that was written to since it was opened, the newest version that somebody was told of."""
+        self._promising = threading.Lock()
         self._distrust_what_is_ahead()
         self._cubes.extend_tail(parts.journal.read(after=parts.snapshots.position))
         self._search = CubeSearch(parts.vectors, parts.lexical, parts.embedder.model_id, on_damage=self._on_damage)
@@ -105,8 +108,15 @@ class Shard:
 
     def run(self, cube_id: str, decide: Callable[[CubeDraft], R]) -> R:
         """Decide in the writer's sequence and return once the events are durable."""
-        with self._cubes.pinned(cube_id):
-            return self.writer.submit(cube_id, decide).result()
+        with self._cubes.pinned(cube_id) as cube:
+            result = self.writer.submit(cube_id, decide).result()
+            self.promise(cube_id, cube.state.version)
+            return result
+
+    def promise(self, cube_id: str, version: int) -> None:
+        """Somebody is about to be told that the cube has reached a version: later searches must show it."""
+        with self._promising:
+            self._promised[cube_id] = max(version, self._promised.get(cube_id, 0))
 
     @contextmanager
     def submitted(self, cube_id: str, decide: Callable[[CubeDraft], R]) -> Iterator[Future[R]]:
@@ -126,9 +136,12 @@ class Shard:
             if cube.state.version == 0:
                 self.writer.submit(cube_id, lambda draft: create(draft, origin, owner, name, policy)).result()
 
-    def search(self, cube_id: str, request: SearchCube) -> CubeHits:
+    def search(self, cube_id: str, request: SearchCube, waited_s: float = 0.0) -> CubeHits:
+        """`waited_s` is what the caller has waited already: so much less is waited for the indexes."""
+        wait_s = max(0.0, self._limits.index_wait_s - waited_s)
         with self._cubes.pinned(cube_id) as cube:
-            return self._search.search(cube, request, self._projector, self._limits.index_wait_s)
+            promised = self._promised.get(cube_id)
+            return self._search.search(cube, request, self._projector, wait_s, promised)
 
     def wait_indexed(self, cube_id: str, version: int) -> bool:
         """Whether the vectors reached a version of a cube within the limit's seconds. Words come from the cube itself;
@@ -172,6 +185,8 @@ class Shard:
     def _evicted(self, cube_id: str) -> None:
         self._parts.vectors.unload(cube_id)
         self._search.forget(cube_id)
+        with self._promising:
+            self._promised.pop(cube_id, None)
 
     # snapshots
 

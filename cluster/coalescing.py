@@ -8,12 +8,16 @@ the next one. Other cubes never wait for it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from actors.errors import MemosError
+
+log = logging.getLogger(__name__)
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -87,14 +91,16 @@ class Coalesced(Generic[A, R]):
                 self._cubes.pop(cube_id, None)
 
     async def _answer(self, cube_id: str, batch: Sequence[_Waiting[A, R]]) -> None:
-        answers: Sequence[R | MemosError] = ()
+        answers: Sequence[R | MemosError]
         try:
             answers = await self._call_many(cube_id, [waiting.asked for waiting in batch])
         except MemosError as error:
-            answers = [error] * len(batch)
-        finally:  # come what may, nobody waits for ever
-            for place, waiting in enumerate(batch):
-                _settle(waiting, answers[place] if place < len(answers) else MemosError("it was not answered"))
+            answers = [copy(error) for _ in batch]  # each caller adds its own traceback
+        except Exception:  # the loop of a cube's calls: those that wait behind this one must be sent all the same
+            log.exception("a call for %s failed", cube_id)
+            answers = [MemosError("the call failed; the log says why") for _ in batch]
+        for waiting, answer in zip(batch, answers, strict=True):
+            _settle(waiting, answer)
 
 
 def _settle(waiting: _Waiting[A, R], answer: R | MemosError) -> None:

@@ -14,8 +14,8 @@ from cluster.directory import Directory
 SEARCHES_TOGETHER = Together(at_once=2, weight=8)
 """One call is worked on while the next is on its way; a search waits for at most seven others of its cube."""
 
-ADDS_TOGETHER = Together(at_once=3, weight=256)
-"""One call is committed while the texts of another are embedded and a third is on its way; weighed in memories."""
+ADDS_TOGETHER = Together(at_once=2, weight=256)
+"""One call is committed while the texts of another are embedded; weighed in memories."""
 
 R = TypeVar("R")
 Asked = tuple[Caller, R]

@@ -108,7 +108,7 @@ class LimitSettings(Section):
 
 
 class VectorSettings(Section):
-    """Where vectors are kept: faiss beside the shards' other indexes, or a Milvus at `uri`. `token_file` holds what it
+    """Where vectors are kept: faiss, stored beside the journals, or a Milvus at `uri`. `token_file` holds what it
     asks for ("user:password" or an API key). `prefix` begins the names of the collections, "" makes one that is this
     state's own.
     """

@@ -43,7 +43,7 @@ def embedder_spec(settings: Settings) -> EmbedderSpec:
 
 
 def host_spec(plan: Plan, number: int) -> HostSpec:
-    """One of `cluster.hosts`. In a cluster its indexes are in a folder of the node that it happens to run on."""
+    """One of `cluster.hosts`. In a cluster its inverted indexes are in a folder of the node that it is on."""
     settings, limits = plan.settings, plan.settings.limits
     topology = Topology(settings.cluster.shards, settings.cluster.hosts)
     return HostSpec(

@@ -2,7 +2,7 @@
 
 While the line holds everybody, it is first come, first served. Once it overflows, what just arrived goes first and
 what has waited longest is told to come back later ("adaptive LIFO", Maurer, "Fail at Scale", ACM Queue 13(8), 2015):
-so those that are served are served soon, instead of everybody late. Keys take turns, and the longest line of one key
+so those that are served are served soon, instead of everybody late. Principals take turns, and the longest line of one
 gives way, so that nobody's flood keeps others out.
 """
 
@@ -30,7 +30,7 @@ than one that is served."""
 
 @dataclass(frozen=True, slots=True)
 class GateLimits:
-    """`running` are worked on at once, at most three quarters of them for one key; `waiting` may wait for that."""
+    """`running` are worked on at once, at most three quarters of them for one principal; `waiting` may wait."""
 
     running: int
     waiting: int
@@ -113,7 +113,8 @@ class Gate:
         if self.waiting > self._limits.waiting:
             self._turn_away()
         try:
-            inside = await arrived.admitted
+            # Shielded: a caller that goes is noticed a moment later, and may be let in or turned away until then.
+            inside = await asyncio.shield(arrived.admitted)
         except asyncio.CancelledError:
             self._forget(arrived)
             raise
@@ -142,7 +143,7 @@ class Gate:
         self._admit_next()
 
     def _admit_next(self) -> None:
-        """Keys take turns; within one, the newest first while the line overflows, else the oldest."""
+        """Principals take turns; within one, the newest first while the line overflows, else the oldest."""
         newest_first = self._clock() - self._overflowed_s < OVERFLOWING_S
         for key in list(self._lines):
             if not self._may_run(key):
@@ -157,7 +158,7 @@ class Gate:
 
     def _forget(self, gone: _Waiting) -> None:
         """The caller hung up while it waited, or just as it was let in."""
-        if gone.admitted.done() and not gone.admitted.cancelled():
+        if gone.admitted.done():
             if gone.admitted.result():
                 self._left(gone.key)
             return

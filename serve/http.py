@@ -15,11 +15,12 @@ from actors.memory.ports import Clock
 from serve import problems
 from serve.admission import Admission, AdmissionLimits
 from serve.backend import Backend
+from serve.bodies import JsonBodies
 from serve.chat import ChatDefaults, ChatService
 from serve.chat_port import ChatBackend
 from serve.contract.problem import PROBLEM_MEDIA_TYPE
 from serve.metrics import Metrics
-from serve.middleware import Boundary, JsonBodies, Keys, Observed, RequestIds
+from serve.middleware import Boundary, Keys, Observed, RequestIds
 from serve.retrieval import QueryEmbedder, Retrieval
 from serve.routes import chat, cubes, jobs, keys, memories, searches, system
 from serve.routes.parts import Services, bearer, known_query

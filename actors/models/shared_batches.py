@@ -75,9 +75,9 @@ class SharedBatches:
     def _embed(self, batch: Sequence[_Wanted]) -> None:
         try:
             vectors = self._embedder.embed([text for wanted in batch for text in wanted.texts])
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is told to whom it concerns
+        except BaseException as error:  # noqa: BLE001 - told to whom it concerns; a panic in Rust code is no Exception
             if len(batch) == 1:
-                batch[0].error = error
+                batch[0].error = error if isinstance(error, Exception) else RuntimeError(f"the model failed: {error}")
                 return
             for wanted in batch:
                 self._embed([wanted])

@@ -33,6 +33,8 @@ class Host:
         await self.gate.wait()
         if self.down:
             raise Unavailable("host-0 is down")
+        if "bug" in queries:
+            raise TypeError("a bug")
         return [CubeNotFound("no cube") if query == "hidden" else hits(query) for query in queries]
 
     def ask(self, cube_id: str, query: str, weight: int = 1) -> asyncio.Task[CubeHits]:
@@ -97,6 +99,21 @@ def test_a_host_that_is_down_is_told_to_everyone_and_asked_again_later() -> None
         assert all(isinstance(answer, Unavailable) for answer in answers)
         host.down = False
         assert await host.ask("c", "q") == hits("q")
+
+    run(play())
+
+
+def test_those_behind_a_call_that_failed_in_an_unforeseen_way_are_sent_all_the_same() -> None:
+    async def play() -> None:
+        host = Host()
+        asked = []
+        for query in ("bug", "bug", "q0", "q1"):
+            asked.append(host.ask("c", query))
+            await settle()
+        host.gate.set()
+        answers = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
+        assert [type(answer) for answer in answers[:2]] == [MemosError, MemosError]
+        assert answers[2:] == [hits("q0"), hits("q1")]
 
     run(play())
 

@@ -29,8 +29,6 @@ FLOORS = (
 RAY = (
     "actors/*_actor.py",
     "cluster/directory.py",
-    "cluster/gateway.py",
-    "cluster/bootstrap.py",
     "cluster/placement.py",
     "cluster/jobs.py",  # the client of Ray's job interface
     "cluster/loopback.py",  # where a Serve replica binds its own server

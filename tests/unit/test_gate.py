@@ -139,6 +139,34 @@ def test_who_hangs_up_just_as_it_is_let_in_gives_the_place_on() -> None:
     run(play())
 
 
+def test_who_hangs_up_in_the_moment_in_which_another_leaves_takes_no_place_along() -> None:
+    async def play() -> None:
+        crowd = Crowd(running=1, waiting=2)
+        await crowd.comes("a-1", "a-2", "a-3")
+        crowd.tasks["a-2"].cancel()  # and before it can notice:
+        crowd._goes["a-1"].set()
+        await settle()
+        assert crowd.inside[-1] == "a-3"
+        await crowd.goes("a-3")
+        assert (crowd.gate.running, crowd.gate.waiting) == (0, 0)
+
+    run(play())
+
+
+def test_who_hangs_up_in_the_moment_in_which_it_is_turned_away_leaves_nothing_behind() -> None:
+    async def play() -> None:
+        crowd = Crowd(running=1, waiting=2)
+        await crowd.comes("a-1", "a-2", "a-3")
+        crowd.tasks["a-2"].cancel()
+        await crowd.comes("a-4")
+        for name in ("a-1", "a-3", "a-4"):
+            await crowd.goes(name)
+        assert (crowd.gate.running, crowd.gate.waiting) == (0, 0)
+        assert {"a-1", "a-3", "a-4"} == set(crowd.inside)
+
+    run(play())
+
+
 def test_each_kind_of_request_has_a_gate_of_its_own() -> None:
     assert kind_of("POST", "/v1/search") == "searches"
     assert kind_of("POST", "/v1/chat/completions") == "chats"

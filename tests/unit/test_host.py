@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,15 +14,32 @@ from actors.errors import (
     Fenced,
     Forbidden,
     MemoryNotFound,
+    MemosError,
     StorageUnavailable,
     VersionNotFound,
 )
+from actors.memory import commands
+from actors.memory.commands import CubeDraft
+from actors.memory.draft import Origin
 from actors.memory.governance import Caller, CubeAccess, Role
+from actors.memory.identity import RandomBytes
 from actors.memory.lifecycle import State
-from actors.memory.requests import ChangeMemory, ListMemories, Moment, MoveMemory, Wait
+from actors.memory.ports import Vectors
+from actors.memory.requests import (
+    Added,
+    AddMemories,
+    ChangeMemory,
+    CubeHits,
+    ListMemories,
+    Moment,
+    MoveMemory,
+    SearchCube,
+    Wait,
+)
 from actors.memory_budget import MemoryBudget
 from actors.shard import Shard, ShardLimits
 from tests.unit.hosts import OWNER, PlainRig, query, texts
+from tests.unit.test_projection import eventually
 
 
 @pytest.fixture
@@ -41,6 +61,64 @@ def test_what_was_added_is_found_at_once(rig: PlainRig) -> None:
 def test_a_search_waits_for_an_add_that_did_not(rig: PlainRig) -> None:
     rig.host.add(OWNER, "c", replace(texts("late bloomers"), wait=Wait.JOURNAL))
     assert _found(rig, "late bloomers") == ["late bloomers"]
+
+
+def test_nobody_waits_for_what_another_is_just_adding(rig: PlainRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.host.add(OWNER, "c", texts("old tea"))
+    question, gate, embed = query("tea", rig.embedder), threading.Event(), rig.embedder.embed
+
+    def held_up(contents: Sequence[str]) -> Vectors:
+        assert gate.wait(10)
+        return embed(contents)
+
+    monkeypatch.setattr(rig.embedder, "embed", held_up)
+    adding = threading.Thread(target=lambda: rig.host.add(OWNER, "c", texts("new tea")))
+    adding.start()
+    eventually(lambda: rig.host.read_cube(OWNER, "c").version == 3)
+    found = rig.host.search(OWNER, "c", question)
+    assert found.degraded == ()
+    assert [hit.memory.text for hit in found.hits] == ["old tea"]
+    assert rig.host.search(OWNER, "c", replace(question, as_of=Moment(version=2))) == found
+    gate.set()
+    adding.join(10)
+    assert {hit.memory.text for hit in rig.host.search(OWNER, "c", question).hits} == {"old tea", "new tea"}
+
+
+def test_searches_of_one_call_wait_for_the_index_together_not_one_after_the_other(
+    rig: PlainRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter(range(100))
+    monkeypatch.setattr("actors.host.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    waited: list[float] = []
+
+    def search(shard: Shard, cube_id: str, request: SearchCube, waited_s: float = 0.0) -> CubeHits:
+        waited.append(waited_s)
+        return CubeHits(())
+
+    monkeypatch.setattr(Shard, "search", search)
+    asked = [(OWNER, query(text, rig.embedder)) for text in ("one", "two", "three")]
+    assert rig.host.search_many("c", asked) == [CubeHits(())] * 3
+    assert waited == [1.0, 2.0, 3.0]
+
+
+def test_each_of_several_adds_gets_its_own_answer_and_a_bug_in_one_harms_no_other(
+    rig: PlainRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = Caller("nobody", "key-n", "req")
+    decide = commands.add
+
+    def faulty(draft: CubeDraft, origin: Origin, request: AddMemories, random_bytes: RandomBytes) -> Added:
+        if request.memories[0].text == "bug":
+            raise TypeError("a bug")
+        return decide(draft, origin, request, random_bytes)
+
+    monkeypatch.setattr(commands, "add", faulty)
+    asked = [(OWNER, texts("tea")), (stranger, texts("hidden")), (OWNER, texts("bug")), (OWNER, texts("milk"))]
+    first, hidden, bug, last = rig.host.add_many("c", asked)
+    assert isinstance(hidden, CubeNotFound)
+    assert type(bug) is MemosError
+    assert isinstance(first, Added) and isinstance(last, Added)
+    assert {memory.text for memory in rig.host.list_memories(OWNER, "c", ListMemories()).items} == {"tea", "milk"}
 
 
 def test_a_registered_cube_gets_its_first_event_when_it_is_touched(rig: PlainRig) -> None:

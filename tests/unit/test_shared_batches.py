@@ -13,6 +13,10 @@ from actors.memory.ports import Vectors
 from actors.models.shared_batches import MOST_TEXTS, SharedBatches
 
 
+class Panic(BaseException):
+    """What a panic in a tokenizer's Rust code is: no Exception."""
+
+
 class Slow:
     """Embeds a text as its length; the first call waits for the gate. A text "bad" is refused."""
 
@@ -28,6 +32,8 @@ class Slow:
         assert self.gate.wait(10)
         if "bad" in texts:
             raise ValueError("a text that cannot be read")
+        if "panic" in texts:
+            raise Panic("in Rust")
         self.batches.append(len(texts))
         return np.array([[len(text)] for text in texts], dtype=np.float32).reshape(len(texts), 1)
 
@@ -75,3 +81,12 @@ def test_nobody_waits_for_more_than_so_many_texts_of_others(slow: Slow) -> None:
         waiting_behind_one(shared, slow, pool, *(["x"] * (MOST_TEXTS // 2) for _ in range(5)))
     assert max(slow.batches) <= MOST_TEXTS
     assert sum(slow.batches) == 1 + 5 * (MOST_TEXTS // 2)
+
+
+def test_a_panic_is_an_error_of_its_caller_and_the_next_ones_are_embedded(slow: Slow) -> None:
+    shared = SharedBatches(slow)
+    with ThreadPoolExecutor(8) as pool:
+        good, bad = waiting_behind_one(shared, slow, pool, ["a"], ["panic"])
+    assert good == [1]
+    assert isinstance(bad, RuntimeError)
+    assert lengths(shared.embed(["later"])) == [5]

@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import faiss
 
@@ -63,7 +64,7 @@ class GraphBuilder:
         with self._guard:
             if self._closing.is_set():
                 return
-            self._wanted.setdefault(cube_id, cube)
+            self._wanted[cube_id] = cube  # what was wanted of one that was open before is given up
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="graph-builder", daemon=True)
                 self._thread.start()
@@ -99,7 +100,8 @@ class GraphBuilder:
     # the thread
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
+        with suppress(OSError):  # a process that is nicer already may not become less so
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOW_PRIORITY)
         faiss.omp_set_num_threads(1)  # of this thread: others keep theirs
         while True:
             with self._guard:
@@ -111,6 +113,8 @@ class GraphBuilder:
                 self._work(cube_id, cube)
             except StorageError as error:
                 log.warning("the graph of cube %s is not stored, it will be built again: %s", cube_id, error)
+            except Exception:  # the outer loop of a thread: exact search serves, and other cubes want graphs too
+                log.exception("the graph of cube %s could not be built", cube_id)
             finally:
                 with self._guard:
                     if self._wanted.get(cube_id) is cube:
