@@ -12,6 +12,7 @@ unexport MAKEFLAGS MFLAGS MAKELEVEL PYTHONPATH PYTHONHOME
 VENV ?= .venv
 BIN := $(VENV)/bin
 BENCH_PORT ?= 8765
+RESULTS ?= docs/benchmarks
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --constraint configs/constraints.txt
 # What setup installs follows from these files alone; the stamp carries their checksum.
@@ -61,15 +62,21 @@ format: setup  ## let ruff put the code into form
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup  ## the acceptance runs, some 20 minutes; LOCOMO=PATH names LoCoMo's file, BENCH_PORT a free port
-	@$(BIN)/python -m jobs.bench.journal
-	@$(BIN)/python -m jobs.bench.chat
+bench: setup  ## the acceptance runs, about an hour; LOCOMO=PATH names LoCoMo's file, BENCH_PORT a free port, RESULTS a folder
+	@mkdir -p $(RESULTS)
+	@$(BIN)/python -m jobs.bench.journal --json $(RESULTS)/journal.json
+	@$(BIN)/python -m jobs.bench.raylets --json $(RESULTS)/raylets.json
 	@state=$$(mktemp -d); memos="$(BIN)/memos --state $$state"; \
 	trap '$$memos down; rm -rf "$$state"' EXIT; \
 	$$memos up --detach --port $(BENCH_PORT); \
-	if [ -n "$(LOCOMO)" ]; then $$memos bench locomo "$(LOCOMO)"; \
+	reach=(--url "$$(cat "$$state/url")" --key "$$(cat "$$state/key")"); \
+	for name in chat search overload neighbours ingest cubes; do \
+	  echo "bench $$name"; \
+	  $(BIN)/python -m "jobs.bench.$$name" "$${reach[@]}" --json "$(RESULTS)/$$name.json" --picture "$(RESULTS)/$$name.svg"; \
+	done; \
+	if [ -n "$(LOCOMO)" ]; then $(BIN)/python -m jobs.bench.locomo "$${reach[@]}" --path "$(LOCOMO)" --json $(RESULTS)/locomo.json; \
 	else echo "LoCoMo is left out: its licence keeps it out of the repository. Name the file: make bench LOCOMO=PATH"; fi; \
-	$(BIN)/python -m jobs.bench.kills --url "$$(cat "$$state/url")" --key "$$(cat "$$state/key")" --rounds 20
+	$(BIN)/python -m jobs.bench.kills "$${reach[@]}" --rounds 20 --json $(RESULTS)/kills.json
 
 constraints: setup  ## write down the versions that are installed now
 	@sed -n '/^#/p' configs/constraints.txt > configs/constraints.txt.new

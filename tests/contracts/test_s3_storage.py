@@ -12,7 +12,7 @@ from actors.errors import MemosError, StorageUnavailable
 from actors.memory.events import Event
 from actors.stores.journal import CompactionLimits, DeltaJournal, StorageSpec
 from actors.stores.location import Location
-from actors.stores.snapshots import ParquetSnapshots
+from actors.stores.snapshots import SnapshotFolder
 from tests.contracts.journal_contract import KEY, Chains, JournalContract
 from tests.contracts.s3 import S3, Fault, no_faults, s3_server
 
@@ -109,10 +109,10 @@ def test_a_commit_whose_answer_is_lost_is_known_to_have_landed(s3: S3) -> None:
 
 
 def test_snapshots_are_written_merged_found_and_discarded(s3: S3) -> None:
-    snapshots = ParquetSnapshots(spec(s3, "000/snapshots"), KEY)
+    snapshots = SnapshotFolder(spec(s3, "000/snapshots"), KEY)
     for position in range(1, 13):
         snapshots.write(position, [("a", b"state %d" % position), (f"cube-{position}", b"x")])
-    again = ParquetSnapshots(spec(s3, "000/snapshots"), KEY)
+    again = SnapshotFolder(spec(s3, "000/snapshots"), KEY)
     assert (again.position, again.read("a"), again.read("cube-3"), again.read("nobody")) == (
         12,
         b"state 12",
@@ -121,7 +121,7 @@ def test_snapshots_are_written_merged_found_and_discarded(s3: S3) -> None:
     )
     assert len(Location(spec(s3, "000/snapshots")).sizes()) < 12
     again.discard()
-    assert ParquetSnapshots(spec(s3, "000/snapshots"), KEY).position == 0
+    assert SnapshotFolder(spec(s3, "000/snapshots"), KEY).position == 0
 
 
 @pytest.mark.parametrize("fault", [Fault.EXPIRED, Fault.READ_ONLY])
