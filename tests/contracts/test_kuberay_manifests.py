@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.ray_head import choose_ports, head_environment
+from cluster.ray_head import SPARE_WORKER, choose_ports, head_environment
 from cluster.settings import Settings
 from cluster.state_folder import StateFolder
 from serve.middleware import OPEN_PATHS
@@ -187,7 +187,7 @@ def test_the_environment_is_that_of_the_local_profile_where_it_is_not_about_one_
             assert set_here[name] == value
         elif name.startswith("RAY_"):
             assert LOCAL_ONLY.fullmatch(name) or name.startswith("RAY_SERVE_DIRECT_INGRESS_M"), name
-    assert {name for name in set_here if name.startswith("RAY_")} <= local.keys()
+    assert {name for name in set_here if name.startswith("RAY_")} <= local.keys() | SPARE_WORKER.keys()
 
 
 @pytest.mark.filterwarnings("ignore:Using extra keyword arguments:DeprecationWarning")  # Ray's own schemas

@@ -6,6 +6,7 @@ import contextlib
 import json
 import uuid
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -165,11 +166,11 @@ def test_opening_a_small_cube_reads_its_own_part_of_a_segment(tmp_path: Path, mo
     assert index.present("c07") == 500
     fetched = []
     location = index._segments._location
-    opened = location._handler._handler.open_input_file
+    files = location._remote.files
 
     class Counting:
-        def __init__(self, name: str) -> None:
-            self.file = opened(name)
+        def __init__(self, path: str) -> None:
+            self.file = files.open_input_file(path)
 
         def __getattr__(self, name: str) -> object:
             return getattr(self.file, name)
@@ -179,10 +180,10 @@ def test_opening_a_small_cube_reads_its_own_part_of_a_segment(tmp_path: Path, mo
             fetched.append(len(data))
             return data
 
-    class Handler:
+    class Files:
         open_input_file = staticmethod(Counting)
 
-    monkeypatch.setattr(location._handler, "_handler", Handler())
+    monkeypatch.setattr(location, "_opened", replace(location._remote, files=Files()))
     assert index.present("c21") == 500
     size = max(path.stat().st_size for path in tmp_path.glob("*.parquet"))
     assert 0 < sum(fetched) < size / 4

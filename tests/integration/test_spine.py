@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -179,7 +180,9 @@ def test_ctrl_c_ends_a_foreground_start_and_leaves_no_process() -> None:
     with tempfile.TemporaryDirectory(prefix="memos-spine-", ignore_cleanup_errors=True) as folder:
         system = System(Path(folder) / "state", free_port())
         command = [sys.executable, "-m", "serve.cli", "--state", str(system.state), "up", "--port", str(system.port)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # A suite that runs in the background of a shell ignores interrupts, and what it starts would, too.
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=heard)  # noqa: PLW1509
         until = time.monotonic() + 300
         while running(system.state) is None and time.monotonic() < until:
             assert process.poll() is None
