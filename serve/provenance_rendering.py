@@ -95,7 +95,7 @@ def _origin_edges(nodes: dict[str, JsonObject], memory: Memory, root: str, versi
     kind, source = str(version.source.get("kind", "")), f"source:{memory.id}"
     if kind and source not in nodes:
         label = str(version.source.get("name") or memory.ref or memory.session or kind)
-        _node(nodes, source, kind, label, **dict(version.source))
+        _node(nodes, source, kind, label, details=dict(version.source))
         edges.append({"from": source, "to": root, "relation": "recorded", **facts})
     return edges
 
