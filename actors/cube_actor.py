@@ -13,7 +13,9 @@ from actors.host import CubeHost, HostSpec
 from actors.instance_claim import InstanceClaim
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
+from actors.memory.merging import Split, SplitMemory
 from actors.memory.ports import JsonObject
+from actors.memory.provenance import Provenance, ReadProvenance
 from actors.memory.requests import (
     Added,
     AddMemories,
@@ -68,6 +70,12 @@ class CubeActor:
 
     def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         return self._call(lambda: self._host.history(caller, cube_id, memory_id))
+
+    def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split:
+        return self._call(lambda: self._host.lineage.split(caller, cube_id, request))
+
+    def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance:
+        return self._call(lambda: self._host.lineage.provenance(caller, cube_id, request))
 
     def search_many(self, cube_id: str, asked: Sequence[tuple[Caller, SearchCube]]) -> list[CubeHits | MemosError]:
         return self._call(lambda: self._host.search_many(cube_id, asked))

@@ -24,6 +24,7 @@ MemosError
 │   ├── StaleVersion          `If-Match` names another version than the current one
 │   ├── TransitionRefused     lists what is allowed
 │   ├── FrozenMemory
+│   ├── NothingMerged         there is no merge to undo
 │   └── IdempotencyMismatch   a known key with another request
 ├── NotAvailable              a documented request that this build does not serve
 ├── Overloaded                a bounded queue is full; carries `retry_after_s`
@@ -160,6 +161,10 @@ class TransitionRefused(Conflict):
 
 class FrozenMemory(Conflict):
     slug, title = "frozen", "A frozen memory cannot be changed"
+
+
+class NothingMerged(Conflict):
+    slug, title = "nothing-merged", "There is no merge to undo"
 
 
 class IdempotencyMismatch(Conflict):

@@ -17,9 +17,11 @@ from functools import partial
 from typing import Any
 
 from actors.access import AccessTable
+from actors.answers import settled, told
 from actors.clock import SystemClock
 from actors.errors import CubeNotFound, Fenced, MemosError
 from actors.footprint import footprint
+from actors.lineage import Lineage
 from actors.listing import page_of
 from actors.memory import commands
 from actors.memory.commands import CubeDraft
@@ -43,6 +45,7 @@ from actors.memory.requests import (
     VerifyReport,
     Wait,
 )
+from actors.memory.sources import shown
 from actors.memory_budget import MemoryBudget
 from actors.shard import Shard
 from actors.shard_opening import HostSpec, open_shard
@@ -68,6 +71,7 @@ class CubeHost:
         self._clock = clock
         self._access = AccessTable(access)
         self._reopening = threading.Lock()
+        self.lineage = Lineage(self._enter, self._origin, self._access)
         self._shards: dict[int, Shard] = {}
         try:
             for number in spec.shards:
@@ -125,30 +129,30 @@ class CubeHost:
 
     def add_many(self, cube_id: str, asked: Sequence[tuple[Caller, AddMemories]]) -> list[Added | MemosError]:
         """Several adds to one cube, in order, each answered with what `add` returns or raises. Raises Fenced."""
-        answers: list[Added | MemosError | Future[Added]] = []
+        answers: list[MemosError | Future[Added]] = []
         with ExitStack() as pinned:
             for caller, request in asked:
                 try:
                     answers.append(self._submit_add(pinned, caller, cube_id, request))
                 except Exception as error:  # noqa: BLE001 - as in search_many
-                    answers.append(_told(error))
-            settled = [_settled(answer) for answer in answers]  # all of them, while the cube is pinned
-        for answer in settled:
+                    answers.append(told(error))
+            done = [settled(answer) for answer in answers]  # all of them, while the cube is pinned
+        for answer in done:
             if isinstance(answer, Fenced):
                 raise answer
         waiting = [
             answer.version
-            for answer, (_, request) in zip(settled, asked, strict=True)
+            for answer, (_, request) in zip(done, asked, strict=True)
             if isinstance(answer, Added) and request.wait is Wait.INDEX
         ]
         shard = self._shards.get(shard_of(cube_id, self._spec.shard_count))
         if shard is not None:
             if waiting:
                 shard.wait_indexed(cube_id, max(waiting))
-            for answer in settled:
+            for answer in done:
                 if isinstance(answer, Added):
                     shard.promise(cube_id, answer.version)
-        return settled
+        return done
 
     def _submit_add(self, pinned: ExitStack, caller: Caller, cube_id: str, request: AddMemories) -> Future[Added]:
         shard = self._enter(caller, Action.ADD, cube_id)
@@ -178,19 +182,23 @@ class CubeHost:
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
             version = None if request.as_of is None else cube.state.version_of(request.as_of)
-            return page_of(cube.state, request, version)
+            found = page_of(cube.state, request, version)
+        return Page(tuple(self.lineage.visible(caller, memory) for memory in found.items), found.next)
 
     def read_memory(self, caller: Caller, cube_id: str, memory_id: str, as_of: Moment | None) -> Memory:
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
-            return cube.state.at(memory_id[:64], None if as_of is None else cube.state.version_of(as_of))
+            version = None if as_of is None else cube.state.version_of(as_of)
+            memory = shown(cube.state, cube.state.at(memory_id[:64], version), version)
+        return self.lineage.visible(caller, memory)
 
     def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         """The memory after each change of it, oldest first."""
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
             cube.state.current(memory_id[:64])
-            return tuple(memory for _, memory in cube.state.history[memory_id])
+            found = [memory for _, memory in cube.state.history[memory_id]]
+        return tuple(self.lineage.visible(caller, memory) for memory in found)
 
     def search(self, caller: Caller, cube_id: str, request: SearchCube) -> CubeHits:
         return self._enter(caller, Action.SEARCH, cube_id).search(cube_id, request)
@@ -206,7 +214,7 @@ class CubeHost:
             except Fenced:
                 raise
             except Exception as error:  # noqa: BLE001 - the loop of a call for several: each is told its own
-                answers.append(_told(error))
+                answers.append(told(error))
         return answers
 
     def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
@@ -269,24 +277,6 @@ class CubeHost:
 
     def _origin(self, caller: Caller, idempotency: str = "") -> Origin:
         return Origin(caller.principal, caller.request_id, self._clock.now_us(), idempotency)
-
-
-def _settled(answer: Added | MemosError | Future[Added]) -> Added | MemosError:
-    """What became of an add."""
-    if not isinstance(answer, Future):
-        return answer
-    try:
-        return answer.result()
-    except Exception as error:  # noqa: BLE001 - as in search_many
-        return _told(error)
-
-
-def _told(error: Exception) -> MemosError:
-    """An error as its caller gets it; what is none of ours is a bug, and logged."""
-    if isinstance(error, MemosError):
-        return error
-    log.error("a request failed in an unforeseen way", exc_info=error)
-    return MemosError("the host failed; its log says why")
 
 
 def _ignore(_: object) -> None:

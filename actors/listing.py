@@ -11,6 +11,7 @@ from actors.errors import InvalidCursor
 from actors.memory.cube import CubeState
 from actors.memory.item import Memory
 from actors.memory.requests import ListMemories, Page
+from actors.memory.sources import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def page_of(cube: CubeState, request: ListMemories, version: int | None) -> Page
             continue
         if len(found) == request.limit:
             return Page(tuple(found), Cursor(cube.cube_id, cursor.version, offset).encode())
-        found.append(memory)
+        found.append(shown(cube, memory, cursor.version))
     return Page(tuple(found), None)
 
 

@@ -117,7 +117,7 @@ class OpenCubes:
             loading.set()
 
     def _unpin(self, cube_id: str, cube: OpenCube) -> None:
-        size_bytes = cube.state.held_bytes + self._footprint(cube_id)
+        size_bytes = cube.state.held_bytes + cube.state.table_bytes + self._footprint(cube_id)
         with self._guard:
             cube.pins -= 1
             if self._open.get(cube_id) is cube:

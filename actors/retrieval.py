@@ -19,6 +19,7 @@ from actors.memory.filters import Predicate, parse_filter
 from actors.memory.ports import LexicalIndex, Mask, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL, Ranked, RowScores, explain, fuse
 from actors.memory.requests import Channel, CubeHits, Hit, Moment, SearchCube, Shortfall
+from actors.memory.sources import passes, shown
 from actors.open_cubes import OpenCube
 
 _FILTER_CHUNK_ROWS = 2048
@@ -181,7 +182,10 @@ class CubeSearch:
         self, cube: OpenCube, view: _View, request: SearchCube, found: LexicalFound | None, ranked: list[Ranked]
     ) -> tuple[Hit, ...]:
         with cube.lock:
-            memories = [cube.state.at(view.memory_ids[item.row], view.version) for item in ranked]
+            memories = [
+                shown(cube.state, cube.state.at(view.memory_ids[item.row], view.version), view.version)
+                for item in ranked
+            ]
         hits = []
         for item, memory in zip(ranked, memories, strict=True):
             reason = ""
@@ -215,7 +219,7 @@ def _view(cube: OpenCube, as_of: Moment | None) -> _View:
 
 
 def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
-    """The live rows whose memories match. The lock is held while memories are looked up, chunk by chunk."""
+    """The live rows whose memories, or sources of theirs, match. The lock is held while these are looked up."""
     passing = view.live.copy()
     rows = np.flatnonzero(view.live).tolist()
     for start in range(0, len(rows), _FILTER_CHUNK_ROWS):
@@ -223,4 +227,8 @@ def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
         with cube.lock:
             memories = [cube.state.at(view.memory_ids[row], view.version) for row in chunk]
         passing[chunk] = [matches(memory) for memory in memories]
+        with cube.lock:
+            for row, memory in zip(chunk, memories, strict=True):
+                if not passing[row] and memory.id in cube.state.relations.absorbed:
+                    passing[row] = passes(cube.state, memory, view.version, matches)
     return passing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,6 +15,7 @@ from actors.index_replay import IndexReplay
 from actors.memory.commands import CubeDraft, create
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
+from actors.memory.origins import RecordedBy
 from actors.memory.ports import Clock, Embedder, Journal, JsonObject, LexicalIndex, Snapshots, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
 from actors.memory.requests import CubeHits, SearchCube
@@ -152,6 +153,14 @@ class Shard:
     def verify(self, cube_id: str) -> list[str]:
         """What is wrong with the cube's chain and the shard's journal; in the writer's sequence."""
         return self.writer.run_exclusive(lambda: self._parts.journal.verify(cube_id)).result()
+
+    def recorded_by(self, cube_id: str, versions: Sequence[int]) -> dict[int, RecordedBy]:
+        """Who recorded some of a cube's events, from the journal, which reads the cube's events for it."""
+        wanted = frozenset(versions)
+        events = self._parts.journal.read_cube(cube_id, min(wanted) - 1)
+        return {
+            event.version: RecordedBy(event.principal, event.request_id) for event in events if event.version in wanted
+        }
 
     # following the journal
 

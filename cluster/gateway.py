@@ -44,6 +44,7 @@ from cluster.cube_calls import CubeCalls
 from cluster.directory import EMBEDDER, SYSTEM, Directory, host_name
 from cluster.identities import Identities
 from cluster.jobs import JobRunner
+from cluster.lineage_calls import LineageCalls
 from cluster.status_report import status_report
 from cluster.topology import Topology
 
@@ -64,7 +65,7 @@ class GatewayParts:
     status_within_s: float = 2.0
 
 
-class Gateway:
+class Gateway(LineageCalls):
     """One a replica; everything in it is safe to use from one event loop."""
 
     def __init__(self, parts: GatewayParts) -> None:

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from actors.memory.governance import Caller, Role
 from actors.memory.item import Memory
+from actors.memory.merging import Split, SplitMemory
 from actors.memory.ports import JsonObject
+from actors.memory.provenance import Provenance, ReadProvenance
 from actors.memory.requests import (
     Added,
     AddMemories,
@@ -99,6 +101,10 @@ class Memories(Protocol):
     async def move_memory(self, caller: Caller, cube_id: str, request: MoveMemory) -> Memory: ...
 
     async def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]: ...
+
+    async def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split: ...
+
+    async def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance: ...
 
     async def search(self, caller: Caller, cube_ids: Sequence[str], request: SearchCube) -> CubeHits:
         """The best `top_k` over all cubes; a host that does not answer becomes a Shortfall."""

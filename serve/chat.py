@@ -206,6 +206,7 @@ class ChatService:
             answer.used,
             options.session,
             self._clock.now_us(),
+            self._engine.model_id,
         )
         if not memories:
             return

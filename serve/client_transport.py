@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -158,3 +159,8 @@ def _present(query: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _said(error: Exception) -> str:
     return str(error) or type(error).__name__
+
+
+def path_of(*parts: str) -> str:
+    """The path of a resource, its parts quoted."""
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)

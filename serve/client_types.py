@@ -61,6 +61,11 @@ class Memory:
     expires_at: str | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
     derived_from: tuple[Json, ...] = ()
+    sources: int = 1
+    merged_into: str | None = None
+    merged_as: str | None = None
+    contradicts: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,31 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """The memories that stand by themselves again; `remaining` are still merged into the one that was named."""
+
+    version: int
+    memories: tuple[Memory, ...]
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """A page: `versions` come with the first; `items` are ties to other memories; `graph` has nodes and edges."""
+
+    id: str
+    cube: str
+    cube_version: int
+    version: int
+    state: str
+    sources: int
+    versions: tuple[Json, ...]
+    items: tuple[Json, ...]
+    graph: Json
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A found memory. `explain` is there when it was asked for."""
 
@@ -94,6 +124,8 @@ class Result:
     session: str = ""
     occurred_at: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    sources: int = 1
+    contradicts: tuple[str, ...] = ()
     explain: Mapping[str, Any] | None = None
 
 

@@ -72,7 +72,7 @@ async def recall(
 
 
 def exchange(
-    user_text: str, speaker: str, answer: str, used: Sequence[UsedMemory], session: str, at_us: int
+    user_text: str, speaker: str, answer: str, used: Sequence[UsedMemory], session: str, at_us: int, model_id: str
 ) -> tuple[NewMemory, ...]:
     """The last user message and the answer to it, as memories; the answer names what it was derived from."""
     asked = NewMemory(
@@ -91,7 +91,7 @@ def exchange(
         speaker="assistant",
         session=session,
         occurred_at_us=at_us,
-        source={"kind": CHAT_SOURCE},
+        source={"kind": CHAT_SOURCE, "model": model_id},
         derived_from=tuple(memory.reference for memory in used),
     )
     return tuple(memory for memory in (asked, answered) if memory.text.strip())

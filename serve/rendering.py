@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from actors.memory.item import Memory
+from actors.memory.item import Memory, Reference
+from actors.memory.merging import Split
 from actors.memory.ports import JsonObject
 from actors.memory.requests import (
     Added,
@@ -50,8 +51,22 @@ def memory(found: Memory) -> JsonObject:
         "valid_to": format_time(found.valid_to_us),
         "expires_at": format_time(found.expires_at_us),
         "source": dict(found.source),
-        "derived_from": [{"cube": r.cube_id, "id": r.memory_id, "version": r.version} for r in found.derived_from],
+        "derived_from": [reference(named) for named in found.derived_from],
+        "sources": found.sources,
+        "merged_into": found.links.into or None,
+        "merged_as": None if found.links.absorption is None else found.links.absorption.value,
+        "contradicts": list(found.links.contradicts),
+        "reason": found.reason,
     }
+
+
+def reference(named: Reference) -> JsonObject:
+    return {"cube": named.cube_id, "id": named.memory_id, "version": named.version}
+
+
+def split(done: Split) -> JsonObject:
+    memories = [memory(one) for one in done.memories]
+    return {"version": done.version, "memories": memories, "remaining": done.remaining}
 
 
 def added(done: Added) -> JsonObject:
@@ -137,6 +152,8 @@ def result(hit: Hit) -> JsonObject:
         "occurred_at": format_time(found.occurred_at_us),
         "recorded_at": format_time(found.recorded_at_us),
         "metadata": dict(found.metadata),
+        "sources": found.sources,
+        "contradicts": list(found.links.contradicts),
     }
 
 

@@ -13,25 +13,16 @@ from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.footprint import CUBE_BYTES, EVENT_BYTES, OUTCOME_BYTES, memory_bytes
 from actors.memory.item import Form, Memory, evolve, from_fields, to_fields
 from actors.memory.lifecycle import State
+from actors.memory.origins import Origins
+from actors.memory.outcomes import Outcome, note_outcome
 from actors.memory.policy import DEFAULTS, Policy, merged_policy
+from actors.memory.relations import Relations
+from actors.memory.repeats import HOLDER_BYTES, Repeats
 from actors.memory.requests import Moment
 from actors.memory.rows import OPEN, RowChange, Rows
 
 AsOf = int | None
 """A cube version, or None for now. Times are resolved to versions by `CubeState.version_at`."""
-
-
-OUTCOME_LIFE_US = 24 * 3600 * 1_000_000
-"""How long an idempotency key is remembered: a repeat that comes later is a new command."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a command with an idempotency key did: enough to answer a repeat of it."""
-
-    request_digest: str
-    version: int
-    memory_ids: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -56,6 +47,10 @@ class CubeState:
     meta_history: list[tuple[int, str, Policy]] = field(default_factory=list)
     tally: dict[tuple[Form, State], int] = field(default_factory=dict)
     """Number of memories by form and state, as of now."""
+    origins: Origins = field(default_factory=Origins)
+    relations: Relations = field(default_factory=Relations)
+    repeats: Repeats | None = field(default=None, compare=False)
+    """Made by `known_repeats`, when the cube is first written to."""
     held_bytes: int = CUBE_BYTES
     """What the state takes in memory, estimated."""
 
@@ -65,14 +60,14 @@ class CubeState:
             raise ValueError(f"cube {self.cube_id} is at version {self.version}, got event {event.version}")
         self.version, self.head = event.version, event.hash
         self.recorded_at_us.append(event.recorded_at_us)
-        self.held_bytes += EVENT_BYTES
+        self.held_bytes += EVENT_BYTES + self.origins.note(event.version, event.principal, event.request_id)
         change = RowChange()
         if event.type in (EventType.CUBE_CREATED, EventType.CUBE_CHANGED):
             self._apply_meta(event)
         elif event.memory_id:
             change = self._apply_memory(event)
         if event.idempotency:
-            self._note_outcome(event)
+            self.held_bytes += OUTCOME_BYTES * note_outcome(self.outcomes, event, self.recorded_at_us)
         return change
 
     def _apply_meta(self, event: Event) -> None:
@@ -88,7 +83,9 @@ class CubeState:
         before = revisions[-1][1] if revisions else None
         after = evolve(before, event)
         revisions.append((event.version, after))
-        self.held_bytes += memory_bytes(after)
+        self.held_bytes += memory_bytes(after) + self.relations.follow(self.history, after.id)
+        if self.repeats is not None:
+            self.repeats.follow(before, after)
         if before is not None:
             self.tally[before.form, before.state] -= 1
         self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
@@ -99,21 +96,16 @@ class CubeState:
         opened = self.rows.open(after, event.version) if now else None
         return RowChange(closed, opened)
 
-    def _note_outcome(self, event: Event) -> None:
-        # All events of one command carry "key:request"; they are committed together or not at all.
-        key, _, request = event.idempotency.partition(":")
-        known = self.outcomes.get(key)
-        ids = known.memory_ids if known else ()
-        if event.memory_id and event.memory_id not in ids:
-            ids = (*ids, event.memory_id)
-        self.outcomes[key] = Outcome(request, event.version, ids)
-        self.held_bytes += 0 if known else OUTCOME_BYTES
-        while True:  # the oldest stand first
-            oldest = next(iter(self.outcomes))
-            if self.recorded_at_us[self.outcomes[oldest].version - 1] >= event.recorded_at_us - OUTCOME_LIFE_US:
-                return
-            del self.outcomes[oldest]
-            self.held_bytes -= OUTCOME_BYTES
+    def known_repeats(self) -> Repeats:
+        """The memories that absorb repeats. For the writer's thread alone, which is the one that changes the cube."""
+        if self.repeats is None:
+            self.repeats = Repeats.of(revisions[-1][1] for revisions in self.history.values())
+        return self.repeats
+
+    @property
+    def table_bytes(self) -> int:
+        """What tables that are made when they are needed take in memory, beside `held_bytes`."""
+        return 0 if self.repeats is None else HOLDER_BYTES * len(self.repeats)
 
     # reading
 
@@ -165,6 +157,9 @@ class CubeState:
             recorded_at_us=self.recorded_at_us[:],
             meta_history=list(self.meta_history),
             tally=dict(self.tally),
+            origins=self.origins.copy(),
+            relations=self.relations.copy(),
+            repeats=None,
         )
 
     def check_version(self, version: int) -> int:
@@ -213,6 +208,7 @@ class CubeState:
             "outcomes": [[k, o.request_digest, o.version, list(o.memory_ids)] for k, o in self.outcomes.items()],
             "recorded_at_us": self.recorded_at_us.tolist(),
             "meta_history": [list(m) for m in self.meta_history],
+            "origins": self.origins.to_snapshot(),
             "rows": {
                 "memory_ids": self.rows.memory_ids,
                 "since": self.rows.since.tolist(),
@@ -243,8 +239,11 @@ class CubeState:
             recorded_at_us=array("q", data["recorded_at_us"]),
             meta_history=[(at, name, policy) for at, name, policy in data["meta_history"]],
             rows=_rows(data["rows"], history),
+            origins=Origins.from_snapshot(data.get("origins")),
+            relations=Relations.of(history),
         )
         state.held_bytes += EVENT_BYTES * state.version + OUTCOME_BYTES * len(state.outcomes)
+        state.held_bytes += state.origins.held_bytes + state.relations.held_bytes
         for revisions in history.values():
             memory = revisions[-1][1]
             state.tally[memory.form, memory.state] = state.tally.get((memory.form, memory.state), 0) + 1

@@ -28,6 +28,9 @@ class EventType(StrEnum):
     MEMORY_ADDED = "memory.added"
     MEMORY_CHANGED = "memory.changed"
     MEMORY_TRANSITIONED = "memory.transitioned"
+    MEMORY_MERGED = "memory.merged"
+    MEMORY_SPLIT = "memory.split"
+    MEMORY_LINKED = "memory.linked"
     # The system shard: who there is, what may be done by whom, which cubes and jobs exist.
     PRINCIPAL_CREATED = "principal.created"
     KEY_CREATED = "key.created"

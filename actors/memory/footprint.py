@@ -42,6 +42,8 @@ def memory_bytes(memory: Memory) -> int:
         size += value_bytes(memory.metadata)
     if memory.source:
         size += value_bytes(memory.source)
+    if memory.reason:
+        size += _string(memory.reason)
     return size + 8 * len(memory.tags) + 200 * len(memory.derived_from)
 
 

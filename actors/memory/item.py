@@ -10,6 +10,7 @@ from typing import Any
 
 from actors.memory.events import Event, EventType
 from actors.memory.lifecycle import RETRIEVABLE, State
+from actors.memory.links import UNLINKED, Absorption, Links, links_from
 
 
 class Form(StrEnum):
@@ -65,6 +66,11 @@ class Memory:
     expires_at_us: int | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
     derived_from: tuple[Reference, ...] = ()
+    links: Links = UNLINKED
+    reason: str = ""
+    """Why the event happened that made this of it, in the words of who did it; empty when none were given."""
+    sources: int = 1
+    """How often it was said: itself, and the duplicates merged into it. Counted when it is read, never stored."""
 
     @property
     def retrievable(self) -> bool:
@@ -92,6 +98,8 @@ def to_fields(memory: Memory) -> dict[str, Any]:
         fields["tags"] = list(memory.tags)
     if memory.derived_from:
         fields["derived_from"] = [[r.cube_id, r.memory_id, r.version] for r in memory.derived_from]
+    if memory.links is not UNLINKED and memory.links != UNLINKED:
+        fields["links"] = memory.links.to_fields()
     return fields
 
 
@@ -106,6 +114,7 @@ _OPTIONAL = (
     "valid_to_us",
     "expires_at_us",
     "source",
+    "reason",
 )
 
 
@@ -138,6 +147,7 @@ def from_fields(fields: Mapping[str, Any], *, id: str, cube_id: str, version: in
         recorded_at_us=recorded_at_us,
         tags=tuple(map(_shared, fields.get("tags", ()))),
         derived_from=tuple(Reference(*r) for r in fields.get("derived_from", ())),
+        links=links_from(fields.get("links")),
         **{"metadata": _NONE, "source": _NONE, **optional},
     )
 
@@ -158,8 +168,10 @@ def evolve(memory: Memory | None, event: Event) -> Memory:
         )
     if event.type is EventType.MEMORY_CHANGED:
         merged = {**to_fields(memory), **payload.get("set", {})}
-        for name in payload.get("unset", ()):
+        for name in ("reason", *payload.get("unset", ())):
             merged.pop(name, None)
+        if payload.get("reason"):
+            merged["reason"] = payload["reason"]
         return from_fields(
             merged,
             id=memory.id,
@@ -168,5 +180,20 @@ def evolve(memory: Memory | None, event: Event) -> Memory:
             recorded_at_us=event.recorded_at_us,
         )
     if event.type is EventType.MEMORY_TRANSITIONED:
-        return replace(memory, state=State(payload.get("to", memory.state)))
+        return replace(memory, state=State(payload.get("to", memory.state)), reason=payload.get("reason", ""))
+    return _linked(memory, event.type, payload)
+
+
+def _linked(memory: Memory, type: EventType, payload: Mapping[str, Any]) -> Memory:
+    """The memory after an event about its ties to others."""
+    reason = payload.get("reason", "")
+    if type is EventType.MEMORY_MERGED:
+        links = memory.links.absorbed(
+            payload["into"], payload.get("into_version", 1), Absorption(payload.get("kind", Absorption.DUPLICATE))
+        )
+        return replace(memory, state=State.MERGED, links=links, reason=reason)
+    if type is EventType.MEMORY_SPLIT:
+        return replace(memory, state=State.ACTIVATED, links=memory.links.released(), reason=reason)
+    if type is EventType.MEMORY_LINKED:
+        return replace(memory, links=memory.links.contradicting(payload.get("contradicts", ())), reason=reason)
     return memory

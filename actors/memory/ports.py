@@ -21,6 +21,9 @@ Vectors = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 """Shape (rows,): which rows of a cube may be answered."""
 
+RowNumbers = npt.NDArray[np.int64]
+"""Shape (rows,): numbers of rows of a cube."""
+
 
 class Journal(Protocol):
     """The events of one shard: append-only, totally ordered, owned by one writer at a time.
@@ -117,6 +120,12 @@ class VectorIndex(Protocol):
 
     def search(self, cube_id: str, query: Vectors, allowed: Mask, k: int) -> list[tuple[int, float]]:
         """The `k` allowed rows nearest to `query` (shape (1, dimension)): (row, cosine), best first."""
+        ...
+
+    def read(self, cube_id: str, rows: Sequence[int]) -> tuple[RowNumbers, Vectors]:
+        """Those of some rows of a cube that are there, in ascending order, and their vectors, shape (found, dimension).
+        Opens the cube when it is not in memory.
+        """
         ...
 
     def held_bytes(self, cube_id: str) -> int:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from actors.memory.item import Kind, Memory, Reference
 from actors.memory.lifecycle import State
+from actors.memory.links import Absorption
 
 T = TypeVar("T")
 
@@ -54,6 +55,10 @@ class NewMemory:
     expires_at_us: int | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
     derived_from: tuple[Reference, ...] = ()
+    state: State = State.ACTIVATED
+    """Or `generated`: recorded, and out of retrieval until a curator confirms it."""
+    supersedes: tuple[str, ...] = ()
+    """Memories of the cube that this one takes the place of."""
 
 
 class Wait(StrEnum):
@@ -94,15 +99,20 @@ class ChangeMemory:
     set: Mapping[str, Any]
     reason: str = ""
     if_version: int | None = None
+    supersedes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MoveMemory:
-    """A requested transition. A plain delete is a move to `archived`."""
+    """A requested transition. A plain delete is a move to `archived`. One to `merged` names what it goes `into`, and
+    whether as a duplicate of it or superseded by it.
+    """
 
     memory_id: str
     to: State
     reason: str = ""
+    into: str = ""
+    absorption: Absorption = Absorption.DUPLICATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ JSON_DEPTH: Final = 32
 MEMORIES_PER_ADD: Final = 1_000
 """Memories that one add makes, the chunks of its documents included."""
 
+MEMORIES_NAMED: Final = 200
+"""Memories that one memory supersedes, or names as derived from, in one request."""
+
 TEXT_BYTES: Final = 64 * 1024
 """Text of one memory, in UTF-8."""
 

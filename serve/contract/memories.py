@@ -8,9 +8,22 @@ from pydantic import AfterValidator, Field, model_validator
 
 from actors.memory.item import Kind
 from actors.memory.lifecycle import State
+from actors.memory.links import Absorption
 from actors.memory.requests import Wait
 from serve.contract import limits
-from serve.contract.fields import Answer, Body, Label, Metadata, Reason, Tags, Text, Word, not_blank
+from serve.contract.fields import (
+    Answer,
+    Body,
+    Label,
+    MemoryId,
+    MemoryIds,
+    Metadata,
+    Reason,
+    Tags,
+    Text,
+    Word,
+    not_blank,
+)
 from serve.contract.times import TimeUs
 
 
@@ -39,6 +52,19 @@ class TextIn(Body):
     occurred_at: TimeUs | None = None
     valid_from: TimeUs | None = None
     valid_to: TimeUs | None = None
+    state: Literal["activated", "generated"] = Field(
+        default="activated", description="generated: out of retrieval until a curator confirms it."
+    )
+    supersedes: MemoryIds = Field(default_factory=list, description="Memories of the cube whose place it takes.")
+    derived_from: MemoryIds = Field(default_factory=list, description="Memories of the cube that it was made of.")
+    method: Label = Field(default="", description="How it was made, as provenance shows it.", examples=["extraction"])
+    model: Label = Field(default="", description="The model that made it.")
+
+    @model_validator(mode="after")
+    def _takes_no_place_unconfirmed(self) -> Self:
+        if self.state == "generated" and self.supersedes:
+            raise ValueError("supersedes: a generated memory takes no place before it is confirmed")
+        return self
 
     @model_validator(mode="after")
     def _interval_runs_forward(self) -> Self:
@@ -91,6 +117,7 @@ class PatchBody(Body):
     occurred_at: TimeUs | None = None
     valid_from: TimeUs | None = None
     valid_to: TimeUs | None = None
+    supersedes: MemoryIds | None = Field(default=None, description="Memories of the cube whose place it takes.")
     reason: Reason = ""
 
     @model_validator(mode="after")
@@ -105,7 +132,7 @@ class PatchBody(Body):
 
     def changes(self) -> dict[str, Any]:
         """The changed fields by their names in NewMemory; None clears one."""
-        names = self.model_fields_set - {"reason"}
+        names = self.model_fields_set - {"reason", "supersedes"}
         return {_INNER_NAMES.get(name, name): getattr(self, name) for name in sorted(names)}
 
 
@@ -118,6 +145,18 @@ class DeleteBody(Body):
 
 class TransitionBody(Body):
     to: State = Field(examples=["archived"])
+    reason: Reason = ""
+    into: MemoryId | None = Field(default=None, description="With to = merged: the memory that absorbs this one.")
+    kind: Absorption = Field(default=Absorption.DUPLICATE, description="With to = merged: what this one is to it.")
+
+    @model_validator(mode="after")
+    def _into_goes_with_merged(self) -> Self:
+        if self.into is not None and self.to is not State.MERGED:
+            raise ValueError("into: it goes with to = merged alone")
+        return self
+
+
+class SplitBody(Body):
     reason: Reason = ""
 
 
@@ -142,7 +181,11 @@ class ReferenceOut(Answer):
 
 
 class MemoryOut(Answer):
-    """A memory at one of its versions. Times are RFC 3339, UTC."""
+    """A memory at one of its versions. Times are RFC 3339, UTC.
+
+    `sources` counts itself and the duplicates that are merged into it. `derived_from` names up to 100 of what it was
+    made of, absorbed memories included; its provenance names all of them.
+    """
 
     id: str
     cube: str
@@ -164,11 +207,24 @@ class MemoryOut(Answer):
     expires_at: str | None
     source: dict[str, Any]
     derived_from: list[ReferenceOut]
+    sources: int
+    merged_into: str | None
+    merged_as: Absorption | None
+    contradicts: list[str]
+    reason: str
 
 
 class MemoryPage(Answer):
     items: list[MemoryOut]
     next: str | None
+
+
+class SplitOut(Answer):
+    """The memories that stand by themselves again; `remaining` are still merged into the one named: call again."""
+
+    version: int
+    memories: list[MemoryOut]
+    remaining: int
 
 
 class HistoryOut(Answer):

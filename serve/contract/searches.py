@@ -47,6 +47,8 @@ class ResultOut(Answer):
     occurred_at: str | None
     recorded_at: str
     metadata: dict[str, Any]
+    sources: int
+    contradicts: list[str]
     explain: dict[str, Any] | None = Field(
         default=None, description="With `explain`: the score of each channel, and `reason`."
     )

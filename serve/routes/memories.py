@@ -88,7 +88,7 @@ async def change_memory(
     cube: IdPath, id: IdPath, body: PatchBody, caller: CallerOf, services: ServicesOf, if_version: IfVersion
 ) -> JsonAnswer:
     """Record a new version of a memory."""
-    change = ChangeMemory(id, body.changes(), body.reason, if_version)
+    change = ChangeMemory(id, body.changes(), body.reason, if_version, tuple(body.supersedes or ()))
     found = await services.backend.change_memory(caller, check_cube_id(cube), change)
     return _tagged(found.version, JsonAnswer(rendering.memory(found)))
 
@@ -119,7 +119,8 @@ async def transition(
     cube: IdPath, id: IdPath, body: TransitionBody, caller: CallerOf, services: ServicesOf
 ) -> JsonAnswer:
     """Move a memory to another state; a refusal lists what is allowed."""
-    found = await services.backend.move_memory(caller, check_cube_id(cube), MoveMemory(id, body.to, body.reason))
+    move = MoveMemory(id, body.to, body.reason, body.into or "", body.kind)
+    found = await services.backend.move_memory(caller, check_cube_id(cube), move)
     return JsonAnswer(rendering.memory(found))
 
 

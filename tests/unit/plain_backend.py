@@ -22,6 +22,7 @@ from actors.errors import (
     Unauthenticated,
 )
 from actors.footprint import footprint
+from actors.lineage import provenance_page
 from actors.listing import page_of
 from actors.memory import commands
 from actors.memory.commands import CubeDraft
@@ -29,7 +30,9 @@ from actors.memory.cube import CubeState
 from actors.memory.draft import Origin, Sealer
 from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role, authorise
 from actors.memory.item import Form, Memory, Reference
+from actors.memory.merging import Split, SplitMemory, split
 from actors.memory.ports import JsonObject
+from actors.memory.provenance import Provenance, ReadProvenance
 from actors.memory.requests import (
     Added,
     AddMemories,
@@ -52,6 +55,7 @@ from actors.memory.requests import (
     Shortfall,
     VerifyReport,
 )
+from actors.memory.sources import shown
 from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
 
 T = TypeVar("T")
@@ -238,7 +242,8 @@ class PlainBackend:
 
     async def read_memory(self, caller: Caller, cube_id: str, memory_id: str, as_of: Moment | None) -> Memory:
         cube = self._enter(caller, Action.READ, cube_id)
-        return cube.state.at(memory_id, _version(cube.state, as_of))
+        version = _version(cube.state, as_of)
+        return shown(cube.state, cube.state.at(memory_id, version), version)
 
     async def change_memory(self, caller: Caller, cube_id: str, request: ChangeMemory) -> Memory:
         cube = self._enter(caller, Action.CHANGE, cube_id)
@@ -257,6 +262,13 @@ class PlainBackend:
         cube.state.current(memory_id)
         return tuple(memory for _, memory in cube.state.history[memory_id])
 
+    async def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split:
+        cube = self._enter(caller, Action.TRANSITION, cube_id)
+        return self._run(caller, cube, lambda d, o: split(d, o, request))
+
+    async def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance:
+        return provenance_page(self._enter(caller, Action.READ, cube_id).state, request)
+
     async def search(self, caller: Caller, cube_ids: Sequence[str], request: SearchCube) -> CubeHits:
         """Scores a memory by the share of the query's words that it holds."""
         self._fail("search")
@@ -268,7 +280,9 @@ class PlainBackend:
             for memory in cube.state.memories(_version(cube.state, request.as_of)):
                 score = len(asked & set(memory.text.lower().split())) / len(asked)
                 if score > 0 and memory.retrievable:
-                    hits.append(Hit(memory, score, {"lexical": score}, "shares words with the query"))
+                    hits.append(
+                        Hit(shown(cube.state, memory, None), score, {"lexical": score}, "shares words with the query")
+                    )
         hits.sort(key=lambda hit: -hit.score)
         return CubeHits(tuple(hits[: request.top_k]), self.shortfalls)
 

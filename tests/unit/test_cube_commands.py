@@ -16,10 +16,10 @@ from actors.errors import (
     VersionNotFound,
 )
 from actors.memory.commands import CubeDraft, add, change, configure, idempotency_of, move
-from actors.memory.cube import OUTCOME_LIFE_US
 from actors.memory.draft import Origin
 from actors.memory.governance import Action
 from actors.memory.lifecycle import REQUESTABLE, TRANSITIONS, State
+from actors.memory.outcomes import OUTCOME_LIFE_US
 from actors.memory.requests import Added, AddMemories, ChangeMemory, MoveMemory, NewMemory
 from actors.memory.rows import OPEN
 from tests.unit.cubes import KEY, HandDriven, allow_all

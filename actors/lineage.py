@@ -1,0 +1,94 @@
+"""Lineage of memories in a host: splitting what was merged, and where memories came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from actors.access import AccessTable
+from actors.listing import Cursor
+from actors.memory.cube import CubeState
+from actors.memory.draft import Origin
+from actors.memory.governance import Action, Caller, role_on
+from actors.memory.item import Memory, Reference
+from actors.memory.merging import Split, SplitMemory, split
+from actors.memory.origins import RecordedBy
+from actors.memory.provenance import Provenance, ReadProvenance, Related, VersionOrigin, related, versions
+from actors.memory.sources import shown
+from actors.shard import Shard
+
+
+class Lineage:
+    """A part of CubeHost: `enter` authorises and gives the cube's shard, `origin` is what events are recorded with."""
+
+    def __init__(
+        self,
+        enter: Callable[[Caller, Action, str], Shard],
+        origin: Callable[[Caller], Origin],
+        access: AccessTable,
+    ) -> None:
+        self._enter = enter
+        self._origin = origin
+        self._access = access
+
+    def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split:
+        """Undo a merge, or all merges into a memory. Raises as `merging.split` does."""
+        shard = self._enter(caller, Action.TRANSITION, cube_id)
+        origin = self._origin(caller)
+        return shard.run(cube_id, lambda draft: split(draft, origin, request))
+
+    def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance:
+        """A page of where a memory came from and what became of it. What lies in a cube that the caller has no role on
+        is left out.
+        """
+        shard = self._enter(caller, Action.READ, cube_id)
+        with shard.reading(cube_id) as cube:
+            found = provenance_page(cube.state, request)
+            begins = cube.state.origins.begins
+        unknown = [version.cube_version for version in found.versions if version.cube_version < begins]
+        if unknown:
+            noted = shard.recorded_by(cube_id, unknown)
+            found = replace(found, versions=tuple(_completed(version, noted) for version in found.versions))
+        seen = tuple(tied for tied in found.related if self._visible(caller, tied.reference, cube_id))
+        told = tuple(
+            replace(version, derived_from=self._seen(caller, version.derived_from, cube_id))
+            for version in found.versions
+        )
+        return replace(found, memory=self.visible(caller, found.memory), versions=told, related=seen)
+
+    def visible(self, caller: Caller, memory: Memory) -> Memory:
+        """The memory without what it names of cubes that the caller has no role on."""
+        seen = self._seen(caller, memory.derived_from, memory.cube_id)
+        return memory if len(seen) == len(memory.derived_from) else replace(memory, derived_from=seen)
+
+    def _seen(self, caller: Caller, references: tuple[Reference, ...], cube_id: str) -> tuple[Reference, ...]:
+        return tuple(reference for reference in references if self._visible(caller, reference, cube_id))
+
+    def _visible(self, caller: Caller, reference: Reference, cube_id: str) -> bool:
+        if reference.cube_id == cube_id:
+            return True
+        return role_on(caller, self._access.cluster(), self._access.cube(reference.cube_id)) is not None
+
+
+def provenance_page(state: CubeState, request: ReadProvenance) -> Provenance:
+    """A page of a memory's provenance. Raises MemoryNotFound, InvalidCursor and VersionNotFound."""
+    memory_id = request.memory_id[:64]
+    asked = state.version if request.as_of is None else state.version_of(request.as_of)
+    cursor = Cursor(state.cube_id, asked, 0)
+    if request.cursor is not None:
+        cursor = Cursor.decode(request.cursor, state)
+    at = cursor.version
+    memory = state.at(memory_id, at)
+    found: tuple[Related, ...] = related(state, memory, at, cursor.offset, request.limit + 1)
+    more = len(found) > request.limit
+    return Provenance(
+        memory=shown(state, memory, at),
+        cube_version=at,
+        versions=versions(state, memory_id, at) if cursor.offset == 0 else (),
+        related=found[: request.limit],
+        next=Cursor(state.cube_id, at, cursor.offset + request.limit).encode() if more else None,
+    )
+
+
+def _completed(version: VersionOrigin, noted: Mapping[int, RecordedBy]) -> VersionOrigin:
+    return version if version.by is not None else replace(version, by=noted.get(version.cube_version))
