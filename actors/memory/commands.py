@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -16,7 +16,8 @@ from actors.memory.identity import RandomBytes, keyed_digest, new_id
 from actors.memory.item import Form, Memory, evolve, to_fields
 from actors.memory.lifecycle import State, check_mutable, check_transition
 from actors.memory.policy import merged_policy
-from actors.memory.requests import Added, AddedMemory, AddMemories, ChangeMemory, MoveMemory, NewMemory
+from actors.memory.requests import Added, AddedMemory, AddMemories, ChangeMemory, Moment, MoveMemory, NewMemory
+from actors.memory.rollback import restored
 
 Allow = Callable[[Action], None]
 """Raises Forbidden unless the caller may do the action. Asked at decision time: what an action is may
@@ -34,7 +35,7 @@ class CubeDraft(Draft):
     def __init__(self, state: CubeState, sealer: Sealer) -> None:
         super().__init__(state, sealer, state.recorded_at_us[-1] if state.recorded_at_us else 0)
         self._state = state
-        self._changed: dict[str, Memory] = {}
+        self._changed: dict[str, list[tuple[int, Memory]]] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._name, self._policy = state.name, state.policy
 
@@ -48,7 +49,30 @@ class CubeDraft(Draft):
 
     def find(self, memory_id: str) -> Memory | None:
         """The memory as it will be after the events so far."""
-        return self._changed.get(memory_id) or self._state.find(memory_id)
+        changed = self._changed.get(memory_id)
+        return changed[-1][1] if changed else self._state.find(memory_id)
+
+    @property
+    def history(self) -> Mapping[str, Sequence[tuple[int, Memory]]]:
+        """Per memory, (cube version, memory) pairs, oldest first, the events so far included."""
+        if not self._changed:
+            return self._state.history
+        held = self._state.history
+        return {**held, **{mid: [*held.get(mid, ()), *changed] for mid, changed in self._changed.items()}}
+
+    def version_of(self, moment: Moment) -> int:
+        """The cube version that a moment names, the events so far included. Raises VersionNotFound."""
+        if moment.version is not None and moment.version > self._state.version:
+            if moment.version <= self.version:
+                return moment.version
+        found = self._state.version_of(moment)
+        if moment.time_us is not None and found == self._state.version:
+            found += sum(event.recorded_at_us <= moment.time_us for event in self.events)
+        return found
+
+    def begin_at(self, version: int, head: bytes, last_at_us: int) -> None:
+        """Stand on another chain's event: a fork's first own event comes next."""
+        self.version, self.head, self._last_at_us = version, head, last_at_us
 
     def outcome(self, key_digest: str) -> Outcome | None:
         return self._outcomes.get(key_digest) or self._state.outcomes.get(key_digest)
@@ -75,11 +99,21 @@ class CubeDraft(Draft):
 
     def _note(self, event: Event) -> None:
         if event.memory_id:
-            self._changed[event.memory_id] = evolve(self.find(event.memory_id), event)
+            self._note_change(event.version, evolve(self.find(event.memory_id), event))
+        elif event.type is EventType.CUBE_ROLLED_BACK:
+            for each in list(restored(self.history, event.payload()["to"], event.recorded_at_us)):
+                if not each.kept:
+                    self._note_change(event.version, each.after)
         else:
             payload = event.payload()
             self._name = payload.get("name", self._name)
             self._policy = payload.get("policy", self._policy)
+        self._note_outcome(event)
+
+    def _note_change(self, version: int, memory: Memory) -> None:
+        self._changed.setdefault(memory.id, []).append((version, memory))
+
+    def _note_outcome(self, event: Event) -> None:
         if event.idempotency:
             key, _, request = event.idempotency.partition(":")
             known = self._outcomes.get(key)

@@ -28,6 +28,8 @@ class EventType(StrEnum):
     MEMORY_ADDED = "memory.added"
     MEMORY_CHANGED = "memory.changed"
     MEMORY_TRANSITIONED = "memory.transitioned"
+    CUBE_ROLLED_BACK = "cube.rolled_back"
+    CUBE_FORKED = "cube.forked"
     # The system shard: who there is, what may be done by whom, which cubes and jobs exist.
     PRINCIPAL_CREATED = "principal.created"
     KEY_CREATED = "key.created"

@@ -163,10 +163,10 @@ def evolve(memory: Memory | None, event: Event) -> Memory:
         return from_fields(
             merged,
             id=memory.id,
-            cube_id=memory.cube_id,
+            cube_id=event.cube_id,
             version=event.memory_version,
             recorded_at_us=event.recorded_at_us,
         )
     if event.type is EventType.MEMORY_TRANSITIONED:
-        return replace(memory, state=State(payload.get("to", memory.state)))
+        return replace(memory, cube_id=event.cube_id, state=State(payload.get("to", memory.state)))
     return memory
