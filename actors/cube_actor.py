@@ -11,6 +11,7 @@ from actors.embedder_actor import RemoteEmbedder
 from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
 from actors.instance_claim import InstanceClaim
+from actors.listing_differences import DifferencePage
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
 from actors.memory.merging import Split, SplitMemory
@@ -20,12 +21,16 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
+    CompareVersions,
     CubeHits,
     CubeView,
+    ForkCube,
     ListMemories,
     Moment,
     MoveMemory,
+    NewCube,
     Page,
+    RolledBack,
     SearchCube,
     VerifyReport,
 )
@@ -76,6 +81,15 @@ class CubeActor:
 
     def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance:
         return self._call(lambda: self._host.lineage.provenance(caller, cube_id, request))
+
+    def roll_back(self, caller: Caller, cube_id: str, to: Moment, reason: str) -> RolledBack:
+        return self._call(lambda: self._host.roll_back(caller, cube_id, to, reason))
+
+    def compare(self, caller: Caller, cube_id: str, request: CompareVersions) -> DifferencePage:
+        return self._call(lambda: self._host.compare(caller, cube_id, request))
+
+    def plan_fork(self, caller: Caller, cube_id: str, request: ForkCube) -> NewCube:
+        return self._call(lambda: self._host.plan_fork(caller, cube_id, request))
 
     def search_many(self, cube_id: str, asked: Sequence[tuple[Caller, SearchCube]]) -> list[CubeHits | MemosError]:
         return self._call(lambda: self._host.search_many(cube_id, asked))

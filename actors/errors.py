@@ -29,6 +29,7 @@ MemosError
 ├── NotAvailable              a documented request that this build does not serve
 ├── Overloaded                a bounded queue is full; carries `retry_after_s`
 ├── Unavailable               a part is down; carries `retry_after_s`
+│   ├── Misplaced             the cube lives in another shard; names it, for the gateway to ask there
 │   └── Degraded              some of the parts that were asked did not answer
 ├── StorageError
 │   ├── Fenced                another owner has taken the shard over
@@ -183,6 +184,12 @@ class Overloaded(MemosError):
 
 class Unavailable(MemosError):
     slug, status, title = "unavailable", 503, "A part of the system is not available right now"
+
+
+class Misplaced(Unavailable):
+    """The cube lives in the shard that the fact `shard` names, which the host that was asked does not own."""
+
+    slug, title = "misplaced", "The cube lives elsewhere"
 
 
 class Degraded(Unavailable):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -23,32 +22,38 @@ from actors.errors import CubeNotFound, Fenced, MemosError
 from actors.footprint import footprint
 from actors.lineage import Lineage
 from actors.listing import page_of
+from actors.listing_differences import DifferencePage
 from actors.memory import commands
 from actors.memory.commands import CubeDraft
 from actors.memory.cube import CubeState
 from actors.memory.draft import Origin
 from actors.memory.governance import AccessSource, Action, Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
-from actors.memory.placement import shard_of
 from actors.memory.ports import Clock, Embedder, JsonObject
 from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
+    CompareVersions,
     CubeHits,
     CubeView,
+    ForkCube,
     ListMemories,
     Moment,
     MoveMemory,
+    NewCube,
     Page,
+    RolledBack,
     SearchCube,
     VerifyReport,
     Wait,
 )
 from actors.memory.sources import shown
 from actors.memory_budget import MemoryBudget
+from actors.owned_shards import OwnedShards
 from actors.shard import Shard
 from actors.shard_opening import HostSpec, open_shard
+from actors.time_machine import TimeMachine
 
 __all__ = ["CubeHost", "HostSpec"]
 
@@ -66,19 +71,12 @@ class CubeHost:
         clock: Clock,
     ) -> None:
         self._spec = spec
-        self._budget = MemoryBudget(spec.open_bytes)
-        self._open_shard = open_shard
+        self._budget = budget = MemoryBudget(spec.open_bytes)
         self._clock = clock
         self._access = AccessTable(access)
-        self._reopening = threading.Lock()
+        self._shards = OwnedShards(spec.name, spec.shards, spec.shard_count, lambda number: open_shard(number, budget))
+        self._time = TimeMachine(self._enter, self._access, clock)
         self.lineage = Lineage(self._enter, self._origin, self._access)
-        self._shards: dict[int, Shard] = {}
-        try:
-            for number in spec.shards:
-                self._shards[number] = open_shard(number, self._budget)
-        except BaseException:
-            self.close()  # what stays open here would lock out the next try
-            raise
 
     @classmethod
     def open(cls, spec: HostSpec, embedder: Embedder, access: AccessSource) -> CubeHost:
@@ -94,16 +92,16 @@ class CubeHost:
     def read_cube(self, caller: Caller, cube_id: str) -> CubeView:
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
-            return self._view(cube.state)
+            return self._view(caller, cube.state)
 
     def change_cube(self, caller: Caller, cube_id: str, name: str | None, policy: Mapping[str, Any] | None) -> CubeView:
         shard = self._enter(caller, Action.CONFIGURE, cube_id)
         origin = self._origin(caller)
         shard.run(cube_id, lambda draft: commands.configure(draft, origin, name, policy))
         with shard.reading(cube_id) as cube:
-            return self._view(cube.state)
+            return self._view(caller, cube.state)
 
-    def _view(self, state: CubeState) -> CubeView:
+    def _view(self, caller: Caller, state: CubeState) -> CubeView:
         access = self._access.cube(state.cube_id)
         if access is None:
             raise CubeNotFound(f"no cube {state.cube_id!r}", cube=state.cube_id)
@@ -116,6 +114,7 @@ class CubeHost:
             counts=state.counts(),
             policy=state.policy,
             grants={access.owner: "owner", **{who: role.label for who, role in access.grants.items()}},
+            fork=self._time.fork_point(caller, access.fork),
         )
 
     # memories
@@ -145,7 +144,8 @@ class CubeHost:
             for answer, (_, request) in zip(done, asked, strict=True)
             if isinstance(answer, Added) and request.wait is Wait.INDEX
         ]
-        shard = self._shards.get(shard_of(cube_id, self._spec.shard_count))
+        added = any(isinstance(answer, Added) for answer in done)
+        shard = self._shards.find(cube_id, self._access.cube(cube_id)) if added else None
         if shard is not None:
             if waiting:
                 shard.wait_indexed(cube_id, max(waiting))
@@ -181,14 +181,13 @@ class CubeHost:
     def list_memories(self, caller: Caller, cube_id: str, request: ListMemories) -> Page[Memory]:
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
-            version = None if request.as_of is None else cube.state.version_of(request.as_of)
-            found = page_of(cube.state, request, version)
+            found = page_of(cube.state, request, self._time.version_of(cube.state, request.as_of))
         return Page(tuple(self.lineage.visible(caller, memory) for memory in found.items), found.next)
 
     def read_memory(self, caller: Caller, cube_id: str, memory_id: str, as_of: Moment | None) -> Memory:
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
-            version = None if as_of is None else cube.state.version_of(as_of)
+            version = self._time.version_of(cube.state, as_of)
             memory = shown(cube.state, cube.state.at(memory_id[:64], version), version)
         return self.lineage.visible(caller, memory)
 
@@ -196,12 +195,26 @@ class CubeHost:
         """The memory after each change of it, oldest first."""
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
-            cube.state.current(memory_id[:64])
-            found = [memory for _, memory in cube.state.history[memory_id]]
+            found = cube.state.revisions(memory_id[:64])
         return tuple(self.lineage.visible(caller, memory) for memory in found)
 
+    # time
+
+    def roll_back(self, caller: Caller, cube_id: str, to: Moment, reason: str) -> RolledBack:
+        return self._time.roll_back(caller, cube_id, to, reason)
+
+    def compare(self, caller: Caller, cube_id: str, request: CompareVersions) -> DifferencePage:
+        return self._time.compare(caller, cube_id, request)
+
+    def plan_fork(self, caller: Caller, cube_id: str, request: ForkCube) -> NewCube:
+        return self._time.plan_fork(caller, cube_id, request)
+
+    # searching
+
     def search(self, caller: Caller, cube_id: str, request: SearchCube) -> CubeHits:
-        return self._enter(caller, Action.SEARCH, cube_id).search(cube_id, request)
+        shard = self._enter(caller, Action.SEARCH, cube_id)
+        self._time.check_past(request.as_of)
+        return shard.search(cube_id, request)
 
     def search_many(self, cube_id: str, asked: Sequence[tuple[Caller, SearchCube]]) -> list[CubeHits | MemosError]:
         """Several searches of one cube, each answered with its hits or with what it raised. Raises Fenced."""
@@ -210,6 +223,7 @@ class CubeHost:
         for caller, request in asked:
             try:
                 shard = self._enter(caller, Action.SEARCH, cube_id)
+                self._time.check_past(request.as_of)
                 answers.append(shard.search(cube_id, request, time.monotonic() - began))
             except Fenced:
                 raise
@@ -243,37 +257,25 @@ class CubeHost:
 
     def ready(self) -> list[str]:
         """What is not ready yet, in words; empty when all is."""
-        return [reason for shard in self._shards.values() for reason in shard.not_ready()]
+        return [reason for _, shard in self._shards.items() for reason in shard.not_ready()]
 
     def close(self) -> None:
         """Drain the writers and leave everything on storage."""
-        with ExitStack() as closing:  # the others too, when one cannot
-            for shard in self._shards.values():
-                closing.callback(shard.close)
+        self._shards.close()
 
     def _enter(self, caller: Caller, action: Action, cube_id: str) -> Shard:
         """Authorise; then the cube's shard, the cube having its first event."""
         self._access.authorise(caller, action, cube_id)
-        shard = self._shard(shard_of(cube_id, self._spec.shard_count))
         access = self._access.cube(cube_id)
+        shard = self._shards.of(cube_id, access)
         if access is not None:
             origin = Origin(access.owner, caller.request_id, self._clock.now_us())
-            shard.ensure_created(cube_id, origin, access.owner, access.name, dict(access.policy))
+            if access.fork is None:
+                shard.ensure_created(cube_id, origin, access.owner, access.name, dict(access.policy))
+            else:
+                settings = {"owner": access.owner, "name": access.name, "policy": dict(access.policy)}
+                shard.ensure_forked(cube_id, access.fork, origin, settings)
         return shard
-
-    def _shard(self, number: int) -> Shard:
-        """A shard in working order: one that storage failed is opened anew. Raises Fenced when it was taken over."""
-        shard = self._shards.get(number)
-        if shard is None:
-            raise MemosError(f"host {self._spec.name} does not own shard {number}")
-        if shard.failure is None or isinstance(shard.failure, Fenced):
-            return shard
-        with self._reopening:
-            if self._shards[number] is shard:
-                log.warning("shard %d is opened anew after: %s", number, shard.failure)
-                shard.close()
-                self._shards[number] = self._open_shard(number, self._budget)
-            return self._shards[number]
 
     def _origin(self, caller: Caller, idempotency: str = "") -> Origin:
         return Origin(caller.principal, caller.request_id, self._clock.now_us(), idempotency)

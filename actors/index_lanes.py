@@ -57,7 +57,7 @@ class Lane(Protocol):
 
 
 class DenseLane:
-    """Embeds texts and puts their vectors."""
+    """Embeds texts and puts their vectors; a text that comes back has its vector still."""
 
     name = DENSE
     linger_s = 0.0
@@ -69,15 +69,19 @@ class DenseLane:
         self._position = NO_POSITION
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
-        opened = [(delta.cube_id, delta.opened) for delta in deltas if delta.opened is not None]
-        if opened:
-            embedded = self._embedder.embed([row.text for _, row in opened])
-            places: dict[str, list[int]] = {}
-            for place, (cube_id, _) in enumerate(opened):
-                places.setdefault(cube_id, []).append(place)
-            for cube_id, chosen in places.items():
-                self._vectors.put(cube_id, [opened[place][1].row for place in chosen], embedded[chosen])
-        self._unflushed += len(opened)
+        new = [
+            (delta.cube_id, delta.opened.text, delta.opened.place)
+            for delta in deltas
+            if delta.opened is not None and delta.opened.place is not None
+        ]
+        if new:
+            embedded = self._embedder.embed([text for _, text, _ in new])
+            chosen: dict[str, list[int]] = {}
+            for number, (cube_id, _, _) in enumerate(new):
+                chosen.setdefault(cube_id, []).append(number)
+            for cube_id, numbers in chosen.items():
+                self._vectors.put(cube_id, [new[number][2] for number in numbers], embedded[numbers])
+        self._unflushed += len(new)
         self._position = max(self._position, position, self._vectors.position)
         if self._unflushed >= self._pace.flush_rows:
             self.settle()
@@ -88,7 +92,7 @@ class DenseLane:
 
 
 class LexicalLane:
-    """Analyses texts and puts their terms; a row that closed is put again with its end."""
+    """Analyses texts and puts their terms; an interval that ended is put again with its end."""
 
     name = LEXICAL
 

@@ -47,12 +47,12 @@ def page_of(cube: CubeState, request: ListMemories, version: int | None) -> Page
     else:
         cursor = Cursor.decode(request.cursor, cube)
     found: list[Memory] = []
-    for offset, memory in enumerate(cube.memories(cursor.version)):
+    for offset, memory in enumerate(cube.held_memories(cursor.version)):
         if offset < cursor.offset or not _matches(memory, request):
             continue
         if len(found) == request.limit:
             return Page(tuple(found), Cursor(cube.cube_id, cursor.version, offset).encode())
-        found.append(shown(cube, memory, cursor.version))
+        found.append(shown(cube, cube.at(memory.id, cursor.version), cursor.version))
     return Page(tuple(found), None)
 
 

@@ -17,9 +17,11 @@ from itertools import groupby
 import orjson
 
 from actors.errors import Corrupted
+from actors.forks import base_of
 from actors.memory.cube import CubeState
-from actors.memory.events import Event
+from actors.memory.events import Event, EventType
 from actors.memory.footprint import event_bytes
+from actors.memory.forking import begin
 from actors.memory.ports import Snapshots
 from actors.memory.rows import RowChange
 from actors.memory_budget import MemoryBudget
@@ -162,6 +164,8 @@ class OpenCubes:
             state = CubeState(cube_id)
             tail = self._folded(cube_id, tail)
         for event in tail:
+            if event.type is EventType.CUBE_FORKED and not state.version:
+                begin(state, base_of(event, self.pinned))
             if event.version > state.version:
                 state.apply(event)
         return state
@@ -187,9 +191,12 @@ class OpenCubes:
         with self._guard:
             self._extend(events)
             cubes = {event.cube_id: self._open[event.cube_id] for event in events}
+        bases = {e.cube_id: base_of(e, self.pinned) for e in events if e.type is EventType.CUBE_FORKED}
         for cube_id, together in groupby(events, key=lambda event: event.cube_id):
             cube = cubes[cube_id]
             with cube.lock:
+                if cube_id in bases:
+                    begin(cube.state, bases.pop(cube_id))
                 changes += [(event, cube.state.apply(event)) for event in together]
         return changes
 

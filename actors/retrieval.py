@@ -21,6 +21,7 @@ from actors.memory.ranking import DENSE, LEXICAL, Ranked, RowScores, explain, fu
 from actors.memory.requests import Channel, CubeHits, Hit, Moment, SearchCube, Shortfall
 from actors.memory.sources import passes, shown
 from actors.open_cubes import OpenCube
+from actors.vector_sources import Lineage, VectorSources
 
 _FILTER_CHUNK_ROWS = 2048
 
@@ -57,6 +58,7 @@ class _View:
     live: Mask
     memory_ids: Sequence[str]
     texts: Sequence[str]
+    lineage: Lineage
 
     def back_to(self, version: int, cube: OpenCube) -> _View:
         """The same cube at an earlier version; itself when it is not later than that."""
@@ -76,7 +78,7 @@ class CubeSearch:
         on_damage: Callable[[str, Corrupted], None] = lambda channel, damage: None,
     ) -> None:
         """`on_damage(channel, what was found)` is told when an index turns out to be damaged."""
-        self._vectors = vectors
+        self._vectors = VectorSources(vectors)
         self._words = LexicalChannel(lexical, words)
         self._model_id = model_id
         self._depth = depth or SearchDepth()
@@ -130,11 +132,16 @@ class CubeSearch:
         return CubeHits(self._hits(cube, view, request, found, fuse(scores, request.top_k)), tuple(degraded))
 
     def held_bytes(self, cube_id: str) -> int:
-        """What is remembered of a cube's texts takes in memory."""
-        return self._words.held_bytes(cube_id)
+        """What a cube's vectors, and what is remembered of its texts, take in memory."""
+        return self._vectors.held_bytes(cube_id) + self._words.held_bytes(cube_id)
+
+    def adopt(self, fork_id: str, origin_id: str, rows: int) -> None:
+        """Let a fork that just began have what is remembered of its origin's first texts."""
+        self._words.adopt(fork_id, origin_id, rows)
 
     def forget(self, cube_id: str) -> None:
-        """Drop what is remembered of a cube's texts: it left memory, or it was erased."""
+        """Drop a cube's vectors from memory, and what is remembered of its texts: it left memory, or it was erased."""
+        self._vectors.forget(cube_id)
         self._words.forget(cube_id)
 
     def close(self) -> None:
@@ -160,12 +167,12 @@ class CubeSearch:
             vector = np.ascontiguousarray(request.query_vector, dtype=np.float32).reshape(1, -1)
             depth = self._depth.rows(request.top_k)
             try:
-                nearest = dict(self._vectors.search(view.cube_id, vector, allowed, depth))
+                nearest = dict(self._vectors.search(view.cube_id, view.lineage, vector, allowed, depth))
                 others = [row for row in _rows_of(scores.get(LEXICAL)) if row not in nearest]
                 if others and len(nearest) == depth:
                     only = np.zeros_like(allowed)
                     only[others] = True
-                    nearest.update(self._vectors.search(view.cube_id, vector, only, len(others)))
+                    nearest.update(self._vectors.search(view.cube_id, view.lineage, vector, only, len(others)))
             except StorageError as error:
                 degraded.append(self._shortfall(DENSE, error))
             else:
@@ -215,7 +222,8 @@ def _view(cube: OpenCube, as_of: Moment | None) -> _View:
     with cube.lock:
         state = cube.state
         version = state.version_of(as_of)
-        return _View(state.cube_id, version, state.rows.live(version), state.rows.memory_ids, state.rows.texts)
+        rows = state.rows
+        return _View(state.cube_id, version, rows.live(version), rows.memory_ids, rows.texts, rows.lineage)
 
 
 def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
@@ -225,7 +233,7 @@ def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
     for start in range(0, len(rows), _FILTER_CHUNK_ROWS):
         chunk = rows[start : start + _FILTER_CHUNK_ROWS]
         with cube.lock:
-            memories = [cube.state.at(view.memory_ids[row], view.version) for row in chunk]
+            memories = [cube.state.held_at(view.memory_ids[row], view.version) for row in chunk]
         passing[chunk] = [matches(memory) for memory in memories]
         with cube.lock:
             for row, memory in zip(chunk, memories, strict=True):

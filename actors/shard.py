@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from actors.errors import Corrupted, MemosError
+from actors.forks import Forks
 from actors.index_replay import IndexReplay
 from actors.memory.commands import CubeDraft, create
 from actors.memory.draft import Origin, Sealer
@@ -18,7 +19,7 @@ from actors.memory.events import Event
 from actors.memory.origins import RecordedBy
 from actors.memory.ports import Clock, Embedder, Journal, JsonObject, LexicalIndex, Snapshots, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
-from actors.memory.requests import CubeHits, SearchCube
+from actors.memory.requests import CubeHits, ForkPoint, SearchCube
 from actors.memory_budget import MemoryBudget
 from actors.open_cubes import Captured, OpenCube, OpenCubes
 from actors.projector import Projector
@@ -102,6 +103,7 @@ class Shard:
             apply=self._apply,
             queue_limit=limits.queue,
         )
+        self._forks = Forks(parts.journal, self._cubes.pinned, self.writer.submit)
         self._snapshot_when_due()
         self._replay.start()
 
@@ -137,6 +139,13 @@ class Shard:
             if cube.state.version == 0:
                 self.writer.submit(cube_id, lambda draft: create(draft, origin, owner, name, policy)).result()
 
+    def ensure_forked(self, cube_id: str, point: ForkPoint, origin: Origin, settings: JsonObject) -> None:
+        """Give a registered fork its first own event, if it has none; `settings` are owner, name and policy."""
+        if self._forks.ensure_begun(cube_id, point, origin, settings):
+            with self.reading(cube_id) as fork:
+                inherited = fork.state.rows.inherited
+            self._search.adopt(cube_id, point.cube_id, inherited)
+
     def search(self, cube_id: str, request: SearchCube, waited_s: float = 0.0) -> CubeHits:
         """`waited_s` is what the caller has waited already: so much less is waited for the indexes."""
         wait_s = max(0.0, self._limits.index_wait_s - waited_s)
@@ -165,10 +174,10 @@ class Shard:
     # following the journal
 
     def _apply(self, events: list[Event]) -> None:
-        deltas = []
+        deltas: list[RowDelta] = []
         for event, change in self._cubes.apply(events):
             rows = self._cubes.opened(event.cube_id).state.rows
-            deltas.append(RowDelta.of(event, change, rows))
+            deltas += RowDelta.of(event, change, rows)
         self._projector.feed(deltas)
         self._snapshot_when_due()
 
@@ -189,10 +198,9 @@ class Shard:
         self._damage = damage
 
     def _footprint(self, cube_id: str) -> int:
-        return self._parts.vectors.held_bytes(cube_id) + self._search.held_bytes(cube_id)
+        return self._search.held_bytes(cube_id)
 
     def _evicted(self, cube_id: str) -> None:
-        self._parts.vectors.unload(cube_id)
         self._search.forget(cube_id)
         with self._promising:
             self._promised.pop(cube_id, None)

@@ -17,6 +17,7 @@ from actors.errors import StorageError, Unauthenticated
 from actors.footprint import footprint
 from actors.memory import administration
 from actors.memory.administration import SystemDraft
+from actors.memory.catalogue import access_of
 from actors.memory.credentials import CursorSigner, digest_secret, key_id_of, new_secret
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
@@ -34,7 +35,7 @@ from actors.memory.requests import (
     Page,
     PrincipalView,
 )
-from actors.memory.system import Identity, access_of
+from actors.memory.system import Identity
 from actors.system_recovery import recovered
 from actors.writer import ShardWriter
 
@@ -159,6 +160,10 @@ class SystemHost:
     def cube_access(self, cube_id: str) -> CubeAccess | None:
         with self._guard:
             return self._state.cube_access(cube_id)
+
+    def forks_of(self, cube_id: str) -> tuple[str, ...]:
+        with self._guard:
+            return self._state.forks_of(cube_id)
 
     def cluster_access(self) -> ClusterAccess:
         with self._guard:

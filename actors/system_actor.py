@@ -68,6 +68,9 @@ class SystemActor:
     def cube_access(self, cube_id: str) -> CubeAccess | None:
         return self._host.cube_access(cube_id)
 
+    def forks_of(self, cube_id: str) -> tuple[str, ...]:
+        return self._host.forks_of(cube_id)
+
     def cluster_access(self) -> ClusterAccess:
         return self._host.cluster_access()
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from actors.errors import CubeNotFound, MemosError, Unavailable
+from actors.errors import CubeNotFound, Unavailable
+from actors.listing_differences import DifferencePage
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.item import Memory
 from actors.memory.ports import Clock, JsonObject
@@ -20,9 +21,11 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
+    CompareVersions,
     CubeHits,
     CubeSummary,
     CubeView,
+    ForkCube,
     Hit,
     IssuedKey,
     JobView,
@@ -34,6 +37,7 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
+    RolledBack,
     SearchCube,
     Shortfall,
     VerifyReport,
@@ -41,11 +45,12 @@ from actors.memory.requests import (
 from actors.memory.system import Identity
 from cluster.calling import RetryRule, repeated
 from cluster.cube_calls import CubeCalls
-from cluster.directory import EMBEDDER, SYSTEM, Directory, host_name
+from cluster.cube_places import CubePlaces
+from cluster.directory import SYSTEM, Directory, host_name
+from cluster.health import Health
 from cluster.identities import Identities
 from cluster.jobs import JobRunner
 from cluster.lineage_calls import LineageCalls
-from cluster.status_report import status_report
 from cluster.topology import Topology
 
 MANIFESTS_AT_ONCE = 16
@@ -71,7 +76,9 @@ class Gateway(LineageCalls):
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
         self._identities = Identities(parts.clock)
-        self._cubes = CubeCalls(parts.directory, self._owner)
+        self._places = CubePlaces(parts.directory, parts.topology)
+        self._cubes = CubeCalls(parts.directory, self._places)
+        self._health = Health(parts.directory, parts.topology, parts.status_within_s)
 
     # keys and principals
 
@@ -110,10 +117,22 @@ class Gateway(LineageCalls):
 
     async def create_cube(self, caller: Caller, new: NewCube) -> CubeView:
         """Registered first, then given its first event; a host heals one that got no further than the first."""
-        access: CubeAccess = await self._system("register_cube", caller, new)
-        await self._host(new.id, "set_access", access)
+        await self._push(new.id, await self._system("register_cube", caller, new))
         view: CubeView = await self._host(new.id, "create_cube", caller, new.id)
         return view
+
+    async def fork_cube(self, caller: Caller, cube_id: str, request: ForkCube) -> CubeView:
+        """A cube that begins as another was. Made like any: registered first, with its fork point."""
+        return await self.create_cube(caller, await self._host(cube_id, "plan_fork", caller, cube_id, request))
+
+    async def roll_back(self, caller: Caller, cube_id: str, to: Moment, reason: str) -> RolledBack:
+        """Not repeated: what others did since a first try that took effect would be undone too."""
+        done: RolledBack = await self._once(cube_id, "roll_back", caller, cube_id, to, reason)
+        return done
+
+    async def compare(self, caller: Caller, cube_id: str, request: CompareVersions) -> DifferencePage:
+        page: DifferencePage = await self._host(cube_id, "compare", caller, cube_id, request)
+        return page
 
     async def list_cubes(self, caller: Caller, limit: int, cursor: str | None) -> Page[CubeView]:
         """A page of the cubes that the caller has a role on, each with its manifest."""
@@ -231,53 +250,25 @@ class Gateway(LineageCalls):
     # running
 
     async def status(self) -> JsonObject:
-        """What each part says of itself, as `status_report` orders it; none delays it beyond `status_within_s`."""
-        names = [SYSTEM, EMBEDDER, *(host_name(h) for h in range(self._parts.topology.hosts))]
-        nodes, *said = await asyncio.gather(
-            self._in_time("nodes", self._parts.directory.nodes()),
-            *(self._in_time(name, self._parts.directory.call(name, "status")) for name in names),
-        )
-        return status_report(self._parts.topology, nodes, dict(zip(names, said, strict=True)))
+        return await self._health.status()
 
     async def ready(self) -> list[str]:
-        """What is not ready yet; empty when system, hosts and embedder all answer."""
-        names = [SYSTEM, EMBEDDER, *(host_name(h) for h in range(self._parts.topology.hosts))]
-        answers = await asyncio.gather(
-            *(self._in_time(name, self._parts.directory.call(name, "ready")) for name in names)
-        )
-        return [
-            f"{name}: {reason}"
-            for name, answer in zip(names, answers, strict=True)
-            for reason in ([answer.detail] if isinstance(answer, MemosError) else answer)
-        ]
-
-    async def _in_time(self, name: str, answer: Awaitable[Any]) -> Any:
-        """What a part answers about itself, or the error why it does not, soon."""
-        within_s = self._parts.status_within_s
-        try:
-            async with asyncio.timeout(within_s):
-                return await answer
-        except TimeoutError:
-            return Unavailable(f"{name} did not answer within {within_s:g} s", part=name)
-        except MemosError as error:
-            return error
+        return await self._health.ready()
 
     # inside
-
-    def _owner(self, cube_id: str) -> str:
-        return host_name(self._parts.topology.host_of(cube_id))
 
     async def _system(self, method: str, *args: Any) -> Any:
         return await repeated(self._parts.retry, lambda: self._parts.directory.call(SYSTEM, method, *args))
 
     async def _host(self, cube_id: str, method: str, *args: Any) -> Any:
-        name = self._owner(cube_id)
-        return await repeated(self._parts.retry, lambda: self._parts.directory.call(name, method, *args))
+        return await repeated(self._parts.retry, lambda: self._places.call(cube_id, method, *args))
 
     async def _once(self, cube_id: str, method: str, *args: Any) -> Any:
-        return await self._parts.directory.call(self._owner(cube_id), method, *args)
+        return await self._places.call(cube_id, method, *args)
 
     async def _push(self, cube_id: str, access: CubeAccess) -> None:
+        if access.shard is not None:
+            self._places.learn(cube_id, access.shard)
         await self._host(cube_id, "set_access", access)
 
     async def _push_cluster(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from actors.listing_differences import DifferencePage
 from actors.memory.governance import Caller, Role
 from actors.memory.item import Memory
 from actors.memory.merging import Split, SplitMemory
@@ -14,8 +15,10 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
+    CompareVersions,
     CubeHits,
     CubeView,
+    ForkCube,
     IssuedKey,
     JobView,
     KeyView,
@@ -26,6 +29,7 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
+    RolledBack,
     SearchCube,
     VerifyReport,
 )
@@ -83,6 +87,16 @@ class Cubes(Protocol):
     async def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeView: ...
 
     async def remove_grant(self, caller: Caller, cube_id: str, principal: str) -> CubeView: ...
+
+    async def fork_cube(self, caller: Caller, cube_id: str, request: ForkCube) -> CubeView:
+        """Raises AlreadyExists when the new cube's id is taken, VersionNotFound."""
+        ...
+
+    async def roll_back(self, caller: Caller, cube_id: str, to: Moment, reason: str) -> RolledBack:
+        """Raises VersionNotFound for what the cube has not reached."""
+        ...
+
+    async def compare(self, caller: Caller, cube_id: str, request: CompareVersions) -> DifferencePage: ...
 
     async def verify(self, caller: Caller, cube_id: str) -> VerifyReport: ...
 

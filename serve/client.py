@@ -22,6 +22,7 @@ from serve.client_types import (
     ChatAnswer,
     ChatDelta,
     Cube,
+    Difference,
     Job,
     Json,
     Key,
@@ -29,9 +30,11 @@ from serve.client_types import (
     Page,
     Principal,
     Result,
+    RolledBack,
     SearchAnswer,
     Verification,
     read,
+    read_difference,
 )
 
 __all__ = ["MemosClient", "MemosConnectionError", "MemosHTTPError"]
@@ -92,6 +95,22 @@ class MemosClient(LineageMethods):
 
     def remove_grant(self, cube_id: str, principal: str) -> Cube:
         return self._read(Cube, "DELETE", path_of("cubes", cube_id, "grants", principal))
+
+    def fork(
+        self, cube_id: str, fork_id: str | None = None, as_of: int | str | None = None, name: str | None = None
+    ) -> Cube:
+        """A new cube that begins as this one was; now when `as_of` is left out."""
+        given = {"id": fork_id, "as_of": as_of, "name": name}
+        body = {key: value for key, value in given.items() if value is not None}
+        return self._read(Cube, "POST", path_of("cubes", cube_id, "fork"), body=body)
+
+    def rollback(self, cube_id: str, to: int | str, reason: str = "") -> RolledBack:
+        return self._read(RolledBack, "POST", path_of("cubes", cube_id, "rollback"), body={"to": to, "reason": reason})
+
+    def diff(self, cube_id: str, first: int | str, second: int | str, page_size: int = 100) -> Iterator[Difference]:
+        """What is different at `second` from `first`, in order of the memories' first record."""
+        query = {"from": first, "to": second}
+        return self._all(Difference, path_of("cubes", cube_id, "diff"), page_size, query, read_difference)
 
     def verify(self, cube_id: str) -> Verification:
         return self._read(Verification, "GET", path_of("cubes", cube_id, "verify"))
@@ -244,12 +263,19 @@ class MemosClient(LineageMethods):
     def _read(self, kind: type[T], method: str, path: str, **options: Any) -> T:
         return read(kind, self._json(method, path, **options))
 
-    def _all(self, kind: type[T], path: str, page_size: int, query: Mapping[str, Any] | None = None) -> Iterator[T]:
+    def _all(
+        self,
+        kind: type[T],
+        path: str,
+        page_size: int,
+        query: Mapping[str, Any] | None = None,
+        reading: Callable[[type[T], Json], T] = read,
+    ) -> Iterator[T]:
         """Every item of a list, page by page."""
 
         def page(cursor: str | None) -> Page[T]:
             found = self._json("GET", path, query={**(query or {}), "limit": page_size, "cursor": cursor})
-            return Page(tuple(read(kind, item) for item in found["items"]), found["next"])
+            return Page(tuple(reading(kind, item) for item in found["items"]), found["next"])
 
         return _walk(page)
 

@@ -35,6 +35,8 @@ class Cube:
     counts: Mapping[str, Mapping[str, int]]
     policy: Mapping[str, Mapping[str, Any]]
     grants: Mapping[str, str]
+    forked_from: Mapping[str, Any] | None = None
+    """`cube` and `version`; `cube` is None for who has no role on the origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,9 @@ class Result:
     speaker: str = ""
     session: str = ""
     occurred_at: str | None = None
+    recorded_at: str = ""
+    valid_from: str | None = None
+    valid_to: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     sources: int = 1
     contradicts: tuple[str, ...] = ()
@@ -187,6 +192,33 @@ class Verification:
     ok: bool
     events: int
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """`version` is the cube's version after going back to `to`; `frozen` stayed as they are."""
+
+    version: int
+    to: int
+    changed: int
+    frozen: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A memory that differs between two versions: `change` is added, changed, moved or removed."""
+
+    change: str
+    id: str
+    fields: tuple[str, ...]
+    before: Memory | None
+    after: Memory | None
+
+
+def read_difference(kind: type[Difference], document: Mapping[str, Any]) -> Difference:
+    """A difference, the memories in it included."""
+    moments = {name: document[name] and read(Memory, document[name]) for name in ("before", "after")}
+    return read(kind, {**document, **moments})
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,7 @@ def cube(view: CubeView) -> JsonObject:
         "counts": {form: dict(states) for form, states in view.counts.items()},
         "policy": {part: dict(settings) for part, settings in view.policy.items()},
         "grants": dict(view.grants),
+        "forked_from": None if view.fork is None else {"cube": view.fork.cube_id or None, "version": view.fork.version},
     }
 
 
@@ -151,6 +152,8 @@ def result(hit: Hit) -> JsonObject:
         "tags": list(found.tags),
         "occurred_at": format_time(found.occurred_at_us),
         "recorded_at": format_time(found.recorded_at_us),
+        "valid_from": format_time(found.valid_from_us),
+        "valid_to": format_time(found.valid_to_us),
         "metadata": dict(found.metadata),
         "sources": found.sources,
         "contradicts": list(found.links.contradicts),

@@ -21,13 +21,14 @@ from actors.errors import (
     PrincipalNotFound,
     Unauthenticated,
 )
+from actors.memory.catalogue import CubeRecord, access_of
 from actors.memory.draft import Draft, Origin, Sealer
 from actors.memory.events import Event, EventType
 from actors.memory.governance import Action, Caller, Role, authorise
 from actors.memory.identity import check_cube_id, check_principal_id
 from actors.memory.policy import merged_policy
 from actors.memory.requests import JobStatus, JobView, KeyView, NewCube, NewKey
-from actors.memory.system import CubeRecord, Records, SystemState, access_of, cluster_access_of, job_to_fields
+from actors.memory.system import Records, SystemState, cluster_access_of, job_to_fields
 
 
 class SystemDraft(Draft):
@@ -135,20 +136,24 @@ def _check_still_governed(records: Records, leaving: str, now_us: int) -> None:
 
 
 def register_cube(draft: SystemDraft, origin: Origin, caller: Caller, new: NewCube) -> CubeRecord:
-    """Record a new cube, owned by the caller; a repeat of the same request changes nothing."""
+    """Record a new cube, owned by the caller; a repeat of the same request changes nothing. A fork takes a role on its
+    origin.
+    """
     check_live(draft.records, caller, origin.at_us)
     check_cube_id(new.id)
     policy = merged_policy({}, new.policy)
     known = draft.records.cubes.get(new.id)
     if known is not None:
-        if known.owner == caller.principal and known.created_by == origin.request_id and not known.archived:
+        same = (known.owner, known.created_by, known.fork) == (caller.principal, origin.request_id, new.fork)
+        if same and not known.archived:
             return known
         raise AlreadyExists(f"the cube id {new.id!r} is taken; choose another", cube=new.id)
-    draft.emit(
-        origin,
-        EventType.CUBE_REGISTERED,
-        {"id": new.id, "owner": caller.principal, "name": new.name, "policy": policy},
-    )
+    payload: dict[str, Any] = {"id": new.id, "owner": caller.principal, "name": new.name, "policy": policy}
+    if new.fork is not None:
+        source = new.fork.cube_id
+        check_role(draft.records, caller, Action.FORK, draft.records.cubes.get(source), source)
+        payload |= {"shard": new.shard, "fork": [source, new.fork.version]}
+    draft.emit(origin, EventType.CUBE_REGISTERED, payload)
     return draft.records.cubes[new.id]
 
 

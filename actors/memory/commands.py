@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from actors.memory.draft import Draft, Origin, Sealer
 from actors.memory.events import Event, EventType
 from actors.memory.governance import Action
 from actors.memory.identity import RandomBytes, keyed_digest, new_id
-from actors.memory.item import Form, Memory, Reference, evolve, from_fields, to_fields
+from actors.memory.item import Form, Memory, Reference, evolve, from_fields, owned, to_fields
 from actors.memory.lifecycle import State, check_mutable, check_transition
 from actors.memory.merging import (
     EXACT_REPEAT,
@@ -28,7 +28,8 @@ from actors.memory.merging import (
 from actors.memory.outcomes import Outcome, begun
 from actors.memory.policy import merged_policy
 from actors.memory.repeats import Repeats, first_repeated, identity_of
-from actors.memory.requests import Added, AddedMemory, AddMemories, ChangeMemory, MoveMemory, NewMemory
+from actors.memory.requests import Added, AddedMemory, AddMemories, ChangeMemory, Moment, MoveMemory, NewMemory
+from actors.memory.rollback import rolled_back
 
 Allow = Callable[[Action], None]
 """Raises Forbidden unless the caller may do the action. Asked at decision time: what an action is may
@@ -48,7 +49,7 @@ class CubeDraft(Draft):
     def __init__(self, state: CubeState, sealer: Sealer) -> None:
         super().__init__(state, sealer, state.recorded_at_us[-1] if state.recorded_at_us else 0)
         self._state = state
-        self._changed: dict[str, Memory] = {}
+        self._changed: dict[str, list[tuple[int, Memory]]] = {}
         self._added: dict[str, Memory] = {}
         self._repeats = Repeats()
         """Of the memories that this draft changed."""
@@ -65,7 +66,30 @@ class CubeDraft(Draft):
 
     def find(self, memory_id: str) -> Memory | None:
         """The memory as it will be after the events so far."""
-        return self._changed.get(memory_id) or self._state.find(memory_id)
+        changed = self._changed.get(memory_id)
+        return changed[-1][1] if changed else self._state.find(memory_id)
+
+    @property
+    def history(self) -> Mapping[str, Sequence[tuple[int, Memory]]]:
+        """Per memory, (cube version, memory) pairs, oldest first, the events so far included."""
+        if not self._changed:
+            return self._state.history
+        held = self._state.history
+        return {**held, **{mid: [*held.get(mid, ()), *changed] for mid, changed in self._changed.items()}}
+
+    def version_of(self, moment: Moment) -> int:
+        """The cube version that a moment names, the events so far included. Raises VersionNotFound."""
+        if moment.version is not None and moment.version > self._state.version:
+            if moment.version <= self.version:
+                return moment.version
+        found = self._state.version_of(moment)
+        if moment.time_us is not None and found == self._state.version:
+            found += sum(event.recorded_at_us <= moment.time_us for event in self.events)
+        return found
+
+    def begin_at(self, version: int, head: bytes, last_at_us: int) -> None:
+        """Stand on another chain's event: a fork's first own event comes next."""
+        self.version, self.head, self._last_at_us = version, head, last_at_us
 
     def first(self, memory_id: str) -> Memory:
         """The memory as it was recorded first."""
@@ -110,15 +134,24 @@ class CubeDraft(Draft):
 
     def _note(self, event: Event) -> None:
         if event.memory_id:
-            before = self.find(event.memory_id)
-            after = self._changed[event.memory_id] = evolve(before, event)
-            self._repeats.follow(before, after)
+            after = evolve(self.find(event.memory_id), event)
+            self._note_change(event.version, after)
             if event.type is EventType.MEMORY_ADDED:
                 self._added[event.memory_id] = after
+        elif event.type is EventType.CUBE_ROLLED_BACK:
+            for each in rolled_back(self.history, event):
+                self._note_change(event.version, owned(each.after, self.cube_id))
         else:
             payload = event.payload()
             self._name = payload.get("name", self._name)
             self._policy = payload.get("policy", self._policy)
+        self._note_outcome(event)
+
+    def _note_change(self, version: int, memory: Memory) -> None:
+        self._repeats.follow(self.find(memory.id), memory)
+        self._changed.setdefault(memory.id, []).append((version, memory))
+
+    def _note_outcome(self, event: Event) -> None:
         if event.idempotency:
             key, _, request = event.idempotency.partition(":")
             self._outcomes[key] = self._outcomes.get(key, begun(request)).followed_by(event)

@@ -8,21 +8,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from actors.errors import InvalidRequest, MemoryNotFound, VersionNotFound
+from actors.errors import InvalidRequest, MemoryNotFound, NewerFormat, VersionNotFound
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.footprint import CUBE_BYTES, EVENT_BYTES, OUTCOME_BYTES, memory_bytes
-from actors.memory.item import Form, Memory, evolve, from_fields, to_fields
+from actors.memory.item import Form, Memory, evolve, from_fields, owned, to_fields
 from actors.memory.lifecycle import State
 from actors.memory.origins import Origins
 from actors.memory.outcomes import Outcome, note_outcome
 from actors.memory.policy import DEFAULTS, Policy, merged_policy
 from actors.memory.relations import Relations
 from actors.memory.repeats import HOLDER_BYTES, Repeats
-from actors.memory.requests import Moment
-from actors.memory.rows import OPEN, RowChange, Rows
+from actors.memory.requests import ForkPoint, Moment
+from actors.memory.rollback import rolled_back
+from actors.memory.rows import Interval, RowChange, Rows
 
 AsOf = int | None
 """A cube version, or None for now. Times are resolved to versions by `CubeState.version_at`."""
+
+
+SNAPSHOT_FORMAT = 3
+"""Of the JSON values of a state. 2 has rows of one interval each, and no forks."""
 
 
 @dataclass(slots=True)
@@ -53,6 +58,10 @@ class CubeState:
     """Made by `known_repeats`, when the cube is first written to."""
     held_bytes: int = CUBE_BYTES
     """What the state takes in memory, estimated."""
+    fork: ForkPoint | None = None
+    """Where it left its origin, None for a cube that is no fork. Its memories of before may carry the origin's id
+    inside; every method that answers memories puts that right.
+    """
 
     def apply(self, event: Event) -> RowChange:
         """Fold the cube's next event in. Events must come in order of version, each once."""
@@ -62,39 +71,53 @@ class CubeState:
         self.recorded_at_us.append(event.recorded_at_us)
         self.held_bytes += EVENT_BYTES + self.origins.note(event.version, event.principal, event.request_id)
         change = RowChange()
-        if event.type in (EventType.CUBE_CREATED, EventType.CUBE_CHANGED):
+        if event.type in (EventType.CUBE_CREATED, EventType.CUBE_CHANGED, EventType.CUBE_FORKED):
             self._apply_meta(event)
+        elif event.type is EventType.CUBE_ROLLED_BACK:
+            change = self._apply_rollback(event)
         elif event.memory_id:
-            change = self._apply_memory(event)
+            before = self.find(event.memory_id)
+            change = self._record(event.version, [(before, evolve(before, event))])
         if event.idempotency:
             self.held_bytes += OUTCOME_BYTES * note_outcome(self.outcomes, event, self.recorded_at_us)
         return change
 
     def _apply_meta(self, event: Event) -> None:
         payload = event.payload()
-        if event.type is EventType.CUBE_CREATED:
+        if event.type is not EventType.CUBE_CHANGED:
             self.owner, self.created_at_us = payload.get("owner", ""), event.recorded_at_us
+        if event.type is EventType.CUBE_FORKED:
+            self.fork = ForkPoint(payload["origin"], event.version - 1)
         self.name = payload.get("name", self.name)
         self.policy = payload.get("policy", self.policy)
         self.meta_history.append((event.version, self.name, self.policy))
 
-    def _apply_memory(self, event: Event) -> RowChange:
-        revisions = self.history.setdefault(event.memory_id, [])
-        before = revisions[-1][1] if revisions else None
-        after = evolve(before, event)
-        revisions.append((event.version, after))
-        self.held_bytes += memory_bytes(after) + self.relations.follow(self.history, after.id)
-        if self.repeats is not None:
-            self.repeats.follow(before, after)
-        if before is not None:
-            self.tally[before.form, before.state] -= 1
-        self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
-        was, now = before is not None and before.retrievable, after.retrievable
-        if was and now and before is not None and before.indexed_text == after.indexed_text:
-            return RowChange()
-        closed = self.rows.close(after.id, event.version) if was else None
-        opened = self.rows.open(after, event.version) if now else None
-        return RowChange(closed, opened)
+    def _apply_rollback(self, event: Event) -> RowChange:
+        changed = rolled_back(self.history, event)
+        return self._record(event.version, [(each.before, self._own(each.after)) for each in changed])
+
+    def _record(self, version: int, changed: list[tuple[Memory | None, Memory]]) -> RowChange:
+        """Take in what an event made of memories: (before, after) pairs."""
+        closed: list[Interval] = []
+        opened: list[Interval] = []
+        for before, after in changed:
+            self.history.setdefault(after.id, []).append((version, after))
+            self.held_bytes += memory_bytes(after)
+            if self.repeats is not None:
+                self.repeats.follow(before, after)
+            if before is not None:
+                self.tally[before.form, before.state] -= 1
+            self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
+            was, now = before is not None and before.retrievable, after.retrievable
+            if was and now and before is not None and before.indexed_text == after.indexed_text:
+                continue
+            interval = self.rows.close(after.id, version) if was else None
+            if interval is not None:
+                closed.append(interval)
+            if now:
+                opened.append(self.rows.open(after, version))
+        self.held_bytes += self.relations.follow(self.history, [after.id for _, after in changed])
+        return RowChange(tuple(closed), tuple(opened))
 
     def known_repeats(self) -> Repeats:
         """The memories that absorb repeats. For the writer's thread alone, which is the one that changes the cube."""
@@ -114,30 +137,45 @@ class CubeState:
         revisions = self.history.get(memory_id)
         if not revisions:
             raise _missing(self.cube_id, memory_id)
-        return revisions[-1][1]
+        return self._own(revisions[-1][1])
 
     def find(self, memory_id: str) -> Memory | None:
         """The memory as it is now, or None when the cube never held it."""
         revisions = self.history.get(memory_id)
-        return revisions[-1][1] if revisions else None
+        return self._own(revisions[-1][1]) if revisions else None
 
     def at(self, memory_id: str, as_of: AsOf) -> Memory:
         """The memory as it was at a cube version, or MemoryNotFound when it was not there yet."""
-        if as_of is None or as_of >= self.version:
-            return self.current(memory_id)
+        return self._own(self.held_at(memory_id, as_of))
+
+    def held_at(self, memory_id: str, as_of: AsOf) -> Memory:
+        """As `at`, without putting the cube's id right: for what looks at many memories and hands none out."""
         revisions = self.history.get(memory_id, [])
-        place = bisect_right(revisions, as_of, key=lambda r: r[0])
+        if as_of is None or as_of >= self.version:
+            place = len(revisions)
+        else:
+            place = bisect_right(revisions, as_of, key=lambda r: r[0])
         if place == 0:
             raise _missing(self.cube_id, memory_id)
         return revisions[place - 1][1]
 
     def memories(self, as_of: AsOf) -> Iterator[Memory]:
         """Every memory as it was at a cube version, in order of first record."""
+        return map(self._own, self.held_memories(as_of))
+
+    def held_memories(self, as_of: AsOf) -> Iterator[Memory]:
+        """As `memories`, without putting the cube's id right."""
         for memory_id, revisions in self.history.items():
-            if as_of is None:
-                yield revisions[-1][1]
-            elif revisions[0][0] <= as_of:
-                yield self.at(memory_id, as_of)
+            if as_of is None or revisions[0][0] <= as_of:
+                yield self.held_at(memory_id, as_of)
+
+    def revisions(self, memory_id: str) -> tuple[Memory, ...]:
+        """The memory after each change of it, oldest first, or MemoryNotFound."""
+        self.current(memory_id)
+        return tuple(self._own(memory) for _, memory in self.history[memory_id])
+
+    def _own(self, memory: Memory) -> Memory:
+        return owned(memory, self.cube_id)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """{form: {state: number of memories}} as of now."""
@@ -193,7 +231,7 @@ class CubeState:
     def to_snapshot(self) -> dict[str, Any]:
         """The whole state as JSON values; `from_snapshot` is the inverse."""
         return {
-            "format": 2,
+            "format": SNAPSHOT_FORMAT,
             "cube_id": self.cube_id,
             "name": self.name,
             "owner": self.owner,
@@ -209,16 +247,16 @@ class CubeState:
             "recorded_at_us": self.recorded_at_us.tolist(),
             "meta_history": [list(m) for m in self.meta_history],
             "origins": self.origins.to_snapshot(),
-            "rows": {
-                "memory_ids": self.rows.memory_ids,
-                "since": self.rows.since.tolist(),
-                "until": self.rows.until.tolist(),
-            },
+            "rows": self.rows.to_snapshot(),
+            "fork": None if self.fork is None else [self.fork.cube_id, self.fork.version],
         }
 
     @classmethod
     def from_snapshot(cls, data: dict[str, Any]) -> CubeState:
+        """Raises NewerFormat for a snapshot of a newer version."""
         cube_id = data["cube_id"]
+        if data["format"] > SNAPSHOT_FORMAT:
+            raise NewerFormat(f"the snapshot of cube {cube_id} was written by a newer version")
         history = {
             mid: [
                 (at, from_fields(fields, id=mid, cube_id=cube_id, version=version, recorded_at_us=recorded))
@@ -238,9 +276,10 @@ class CubeState:
             outcomes={k: Outcome(request, version, tuple(ids)) for k, request, version, ids in data["outcomes"]},
             recorded_at_us=array("q", data["recorded_at_us"]),
             meta_history=[(at, name, policy) for at, name, policy in data["meta_history"]],
-            rows=_rows(data["rows"], history),
+            rows=Rows.from_snapshot(data["rows"], history),
             origins=Origins.from_snapshot(data.get("origins")),
             relations=Relations.of(history),
+            fork=ForkPoint(*data["fork"]) if data.get("fork") else None,
         )
         state.held_bytes += EVENT_BYTES * state.version + OUTCOME_BYTES * len(state.outcomes)
         state.held_bytes += state.origins.held_bytes + state.relations.held_bytes
@@ -249,19 +288,6 @@ class CubeState:
             state.tally[memory.form, memory.state] = state.tally.get((memory.form, memory.state), 0) + 1
             state.held_bytes += sum(memory_bytes(revision) for _, revision in revisions)
         return state
-
-
-def _rows(stored: dict[str, Any], history: dict[str, list[tuple[int, Memory]]]) -> Rows:
-    """The rows of a snapshot. Their texts follow from the history: a row opens with an event of its memory."""
-    rows = Rows(since=array("q", stored["since"]), until=array("q", stored["until"]))
-    for row, (memory_id, since) in enumerate(zip(stored["memory_ids"], rows.since, strict=True)):
-        revisions = history[memory_id]
-        memory = revisions[bisect_right(revisions, since, key=lambda revision: revision[0]) - 1][1]
-        rows.memories.append(memory)
-        rows.memory_ids.append(memory.id)
-        if rows.until[row] == OPEN:
-            rows.open_row[memory.id] = row
-    return rows
 
 
 def _missing(cube_id: str, memory_id: str) -> MemoryNotFound:

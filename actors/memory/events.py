@@ -31,6 +31,8 @@ class EventType(StrEnum):
     MEMORY_MERGED = "memory.merged"
     MEMORY_SPLIT = "memory.split"
     MEMORY_LINKED = "memory.linked"
+    CUBE_ROLLED_BACK = "cube.rolled_back"
+    CUBE_FORKED = "cube.forked"
     # The system shard: who there is, what may be done by whom, which cubes and jobs exist.
     PRINCIPAL_CREATED = "principal.created"
     KEY_CREATED = "key.created"

@@ -11,6 +11,7 @@ from enum import IntEnum, StrEnum
 from typing import Any, Protocol
 
 from actors.errors import CubeNotFound, Forbidden, Unauthenticated
+from actors.memory.requests import ForkPoint
 
 
 class Role(IntEnum):
@@ -40,6 +41,8 @@ class Action(StrEnum):
     FREEZE = "freeze"
     UNFREEZE = "unfreeze"
     CONFIGURE = "configure"
+    FORK = "fork"
+    ROLL_BACK = "rollback"
     VERIFY = "verify"
     GRANT = "grant"
 
@@ -48,11 +51,13 @@ NEEDED: dict[Action, Role] = {
     Action.READ: Role.READER,
     Action.SEARCH: Role.READER,
     Action.VERIFY: Role.READER,
+    Action.FORK: Role.READER,
     Action.ADD: Role.WRITER,
     Action.CHANGE: Role.WRITER,
     Action.ARCHIVE: Role.WRITER,
     Action.TRANSITION: Role.CURATOR,
     Action.FREEZE: Role.CURATOR,
+    Action.ROLL_BACK: Role.CURATOR,
     Action.CONFIGURE: Role.OWNER,
     Action.GRANT: Role.OWNER,
 }
@@ -80,6 +85,9 @@ class CubeAccess:
     name: str = ""
     policy: Mapping[str, Any] = field(default_factory=dict)
     """Name and policy that the cube was registered with: what its first event is made of."""
+    shard: int | None = None
+    """Where the cube lives when that is not where its hash says: a fork lives with its origin."""
+    fork: ForkPoint | None = None
 
     def role_of(self, principal: str) -> Role | None:
         return Role.OWNER if principal == self.owner else self.grants.get(principal)

@@ -152,6 +152,17 @@ def from_fields(fields: Mapping[str, Any], *, id: str, cube_id: str, version: in
     )
 
 
+def owned(memory: Memory, cube_id: str) -> Memory:
+    """The memory as one of another cube, a fork of its own: what it names of its cube, it names of that one."""
+    if memory.cube_id == cube_id:
+        return memory
+    named = tuple(
+        replace(reference, cube_id=cube_id) if reference.cube_id == memory.cube_id else reference
+        for reference in memory.derived_from
+    )
+    return replace(memory, cube_id=cube_id, derived_from=named)
+
+
 def evolve(memory: Memory | None, event: Event) -> Memory:
     """The memory after `event`; `memory` is what it was before, None when the event adds it.
 
@@ -166,6 +177,7 @@ def evolve(memory: Memory | None, event: Event) -> Memory:
             version=event.memory_version,
             recorded_at_us=event.recorded_at_us,
         )
+    memory = owned(memory, event.cube_id)
     if event.type is EventType.MEMORY_CHANGED:
         merged = {**to_fields(memory), **payload.get("set", {})}
         for name in ("reason", *payload.get("unset", ())):

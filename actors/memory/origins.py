@@ -64,6 +64,12 @@ class Origins:
         start = self._ends[run - 1] if run else 0
         return RecordedBy(self.principals[self._who[run]], self._requests[start : self._ends[run]].decode())
 
+    def cut(self, version: int) -> Origins:
+        """The origins of the events up to a cube version."""
+        runs = bisect_right(self.since, version)
+        end = self._ends[runs - 1] if runs else 0
+        return Origins(self.since[:runs], self.principals[:], self._who[:runs], self._ends[:runs], self._requests[:end])
+
     def copy(self) -> Origins:
         return Origins(self.since[:], self.principals[:], self._who[:], self._ends[:], self._requests[:])
 

@@ -57,6 +57,10 @@ class Journal(Protocol):
         """One cube's events with a version beyond `after_version`, in order of version."""
         ...
 
+    def head_at(self, cube_id: str, version: int) -> bytes | None:
+        """The hash of one event of a cube, None when there is no such event."""
+        ...
+
     def maintain(self) -> bool:
         """Compact when it is due, in the writer's own sequence; True when something was done."""
         ...
@@ -149,7 +153,9 @@ class VectorIndex(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LexicalDocument:
-    """A row's analysed text: `terms` in order, live in the cube versions `since` to before `until`."""
+    """An interval of a row: its analysed text, `terms` in order, is live in the cube versions `since` to before
+    `until`. A row may have several, which do not overlap.
+    """
 
     cube_id: str
     row: int
@@ -171,7 +177,7 @@ class CorpusStatistics:
 class LexicalIndex(Protocol):
     """An inverted index over the rows of cubes: it proposes candidates, the domain scores them.
 
-    `put` replaces the document of the same (cube, row). A projection, as VectorIndex is.
+    `put` replaces the document of the same (cube, row, since). A projection, as VectorIndex is.
     """
 
     @property

@@ -97,7 +97,8 @@ def versions(state: CubeState, memory_id: str, as_of: AsOf) -> tuple[VersionOrig
     """The memory after each of its events up to a version of the cube, oldest first."""
     found: list[VersionOrigin] = []
     before: Memory | None = None
-    for at, memory in state.history[memory_id]:
+    held = state.history[memory_id]
+    for (at, _), memory in zip(held, state.revisions(memory_id), strict=True):
         if as_of is not None and at > as_of:
             break
         found.append(

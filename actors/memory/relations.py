@@ -48,22 +48,34 @@ class Relations:
         ]
         for _, memory_id, place in sorted(changes):
             relations._extend(history[memory_id], place)
-        for memory_id, revisions in history.items():
-            relations._count(memory_id, revisions[-1][1], 1, history, {})
+        relations._recount(history)
         return relations
 
-    def follow(self, history: History, memory_id: str) -> int:
-        """Take the newest change of a memory in; the bytes that it took."""
-        revisions = history[memory_id]
-        after = revisions[-1][1]
-        before = revisions[-2][1] if len(revisions) > 1 else None
-        old, new = UNLINKED if before is None else before.links, after.links
-        if new is UNLINKED and old is UNLINKED and not after.derived_from:
-            return 0
-        if (old.into, old.absorption) != (new.into, new.absorption):
+    def follow(self, history: History, memory_ids: Sequence[str]) -> int:
+        """Take the newest change of memories in, all that one event changed; the bytes that it took."""
+        taken, moved = 0, []
+        for memory_id in memory_ids:
+            revisions = history[memory_id]
+            after = revisions[-1][1]
+            before = revisions[-2][1] if len(revisions) > 1 else None
+            old, new = UNLINKED if before is None else before.links, after.links
+            if new is UNLINKED and old is UNLINKED and not after.derived_from:
+                continue
+            if (old.into, old.absorption) != (new.into, new.absorption):
+                moved.append((memory_id, before, after))
+            taken += self._extend(revisions, len(revisions) - 1)
+        if len(memory_ids) > 1 and moved:  # half of them moved, they may tie memories in a circle
+            self._recount(history)
+            return taken
+        for memory_id, before, after in moved:
             self._count(memory_id, before, -1, history, self.repeats)
             self._count(memory_id, after, 1, history, self.repeats)
-        return self._extend(revisions, len(revisions) - 1)
+        return taken
+
+    def _recount(self, history: History) -> None:
+        self.repeats = {}
+        for memory_id, revisions in history.items():
+            self._count(memory_id, revisions[-1][1], 1, history, {})
 
     def _extend(self, revisions: Sequence[tuple[int, Memory]], place: int) -> int:
         """Put one revision of a memory into the lists of those that it names for the first time."""
@@ -75,10 +87,9 @@ class Relations:
         for other in links.contradicts:
             if before is None or other not in before.links.contradicts:
                 taken += _append(self.contradicted, other, after.id)
-        known = () if before is None else before.derived_from
-        for source in after.derived_from:
-            if source.cube_id == after.cube_id and source not in known:
-                taken += _append(self.derived, source.memory_id, after.id)
+        known = set() if before is None else _sources_of(before)
+        for source_id in _sources_of(after) - known:
+            taken += _append(self.derived, source_id, after.id)
         return taken
 
     def _count(
@@ -113,6 +124,11 @@ def walk(starts: Iterable[str], following: Mapping[str, Sequence[str]]) -> Itera
                     found.append(other)
                     yield distance, other
         level = found
+
+
+def _sources_of(memory: Memory) -> set[str]:
+    """The memories of its own cube that a memory is derived from."""
+    return {source.memory_id for source in memory.derived_from if source.cube_id == memory.cube_id}
 
 
 def _copied(table: Mapping[str, list[str]]) -> dict[str, list[str]]:

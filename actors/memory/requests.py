@@ -30,6 +30,45 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class ForkPoint:
+    """Where a fork left its origin: it shares the origin's events up to `version`."""
+
+    cube_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """What a rollback to version `to` did. `version` is the cube's version after it, `changed` the number of memories
+    that it changed, `frozen` those that it would have changed were they not frozen.
+    """
+
+    version: int
+    to: int
+    changed: int
+    frozen: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompareVersions:
+    """A page of what is different between two moments of a cube."""
+
+    first: Moment
+    second: Moment
+    limit: int = 50
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForkCube:
+    """A new cube that begins as another one was at `as_of`, None for now."""
+
+    id: str
+    as_of: Moment | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """One page of a list; `next` is an opaque cursor, None at the end."""
 
@@ -184,13 +223,19 @@ class CubeView:
     counts: Mapping[str, Mapping[str, int]]
     policy: Mapping[str, Mapping[str, Any]]
     grants: Mapping[str, str]
+    fork: ForkPoint | None = None
+    """Its `cube_id` is empty for who has no role on the origin."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewCube:
+    """A fork has a `fork` point, and the `shard` of its origin."""
+
     id: str
     name: str = ""
     policy: Mapping[str, Any] = field(default_factory=dict)
+    fork: ForkPoint | None = None
+    shard: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from actors.memory.catalogue import CubeRecord, access_of, fork_point
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.identity import SYSTEM_CUBE_ID
@@ -53,26 +54,6 @@ class KeyRecord:
     def live(self, now_us: int) -> bool:
         """Whether the key still counts: neither revoked nor expired."""
         return self.revoked_at_us is None and (self.expires_at_us is None or now_us < self.expires_at_us)
-
-
-@dataclass(frozen=True, slots=True)
-class CubeRecord:
-    """A catalogue entry. `revision` is the version of the last event about the cube.
-
-    `created_by` and `archived_by` name the requests that did it, so that a repeat of one is known as such.
-    """
-
-    id: str
-    owner: str
-    name: str
-    policy: dict[str, Any]
-    created_at_us: int
-    created_by: str
-    order: int
-    revision: int
-    grants: dict[str, Role] = field(default_factory=dict)
-    archived: bool = False
-    archived_by: str = ""
 
 
 @dataclass(slots=True)
@@ -140,6 +121,8 @@ class Records:
             created_by=event.request_id,
             order=event.version,
             revision=event.version,
+            shard=payload.get("shard"),
+            fork=fork_point(payload.get("fork")),
         )
 
     def _grant(self, event: Event, payload: dict[str, Any]) -> None:
@@ -207,6 +190,16 @@ class SystemState:
         cube = self.records.cubes.get(cube_id)
         return None if cube is None else access_of(cube)
 
+    def forks_of(self, cube_id: str) -> tuple[str, ...]:
+        """The cubes that were forked from a cube, from its forks, and so on, archived ones too; oldest first."""
+        family = {cube_id}
+        found = []
+        for cube in self.records.cubes.values():  # a fork is registered after its origin
+            if cube.fork is not None and cube.fork.cube_id in family:
+                family.add(cube.id)
+                found.append(cube.id)
+        return tuple(found)
+
     def cluster_access(self) -> ClusterAccess:
         return cluster_access_of(self.records, self.cluster_revision)
 
@@ -227,7 +220,11 @@ class SystemState:
             "principals": [_fields(p) for p in records.principals.values()],
             "keys": [_fields(k) for k in records.keys.values()],
             "cubes": [
-                {**_fields(c), "grants": {who: role.label for who, role in c.grants.items()}}
+                {
+                    **_fields(c),
+                    "grants": {who: role.label for who, role in c.grants.items()},
+                    "fork": None if c.fork is None else [c.fork.cube_id, c.fork.version],
+                }
                 for c in records.cubes.values()
             ],
             "jobs": [job_to_fields(j) for j in records.jobs.values()],
@@ -238,7 +235,8 @@ class SystemState:
         cubes = {}
         for fields in data["cubes"]:
             grants = {who: Role.from_label(label) for who, label in fields["grants"].items()}
-            cubes[fields["id"]] = CubeRecord(**{**fields, "grants": grants})
+            fork = fork_point(fields.get("fork"))
+            cubes[fields["id"]] = CubeRecord(**{**fields, "grants": grants, "fork": fork})
         state = cls(
             version=data["version"],
             head=bytes.fromhex(data["head"]),
@@ -259,11 +257,6 @@ class SystemState:
 _ABOUT_CUBES = frozenset(
     {EventType.CUBE_REGISTERED, EventType.CUBE_ARCHIVED, EventType.GRANT_PUT, EventType.GRANT_REMOVED}
 )
-
-
-def access_of(cube: CubeRecord) -> CubeAccess:
-    """A catalogue entry as hosts know it."""
-    return CubeAccess(cube.id, cube.owner, dict(cube.grants), cube.archived, cube.revision, cube.name, cube.policy)
 
 
 def cluster_access_of(records: Records, revision: int = 0) -> ClusterAccess:

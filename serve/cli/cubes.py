@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from serve.cli.session import Failure, Session, as_json, console, pass_session, print_json, table
+from serve.cli.times import diff, fork, rollback
 from serve.client_types import Cube
 
 
@@ -57,6 +58,9 @@ def show(session: Session, cube_id: str, as_json: bool) -> None:
         return
     click.echo(f"id        {found.id}\nname      {found.name}\nowner     {found.owner}\nversion   {found.version}")
     click.echo(f"created   {found.created_at}")
+    if found.forked_from is not None:
+        origin = found.forked_from["cube"] or "a cube that you have no role on"
+        click.echo(f"forked    from {origin} at version {found.forked_from['version']}")
     for form, states in found.counts.items():
         click.echo(f"{form:<9} " + ", ".join(f"{count} {state}" for state, count in states.items()))
     for who, role in found.grants.items():
@@ -127,3 +131,7 @@ def grant(session: Session, cube_id: str, principal: str, role: str) -> None:
 
 def _count(item: Cube) -> int:
     return sum(count for states in item.counts.values() for count in states.values())
+
+
+for _command in (fork, rollback, diff):
+    cube.add_command(_command)

@@ -33,6 +33,13 @@ class GrantBody(Body):
     role: RoleName
 
 
+class ForkPointOut(Answer):
+    """The origin is told to those who have a role on it."""
+
+    cube: str | None
+    version: int
+
+
 class CubeOut(Answer):
     """A cube's manifest. `counts` is {form: {state: number}}; `version` counts the cube's events."""
 
@@ -44,6 +51,7 @@ class CubeOut(Answer):
     counts: dict[str, dict[str, int]]
     policy: dict[str, dict[str, Any]]
     grants: dict[str, str]
+    forked_from: ForkPointOut | None
 
 
 class CubePage(Answer):

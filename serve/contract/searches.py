@@ -46,6 +46,8 @@ class ResultOut(Answer):
     tags: list[str]
     occurred_at: str | None
     recorded_at: str
+    valid_from: str | None
+    valid_to: str | None
     metadata: dict[str, Any]
     sources: int
     contradicts: list[str]

@@ -57,6 +57,7 @@ from actors.memory.requests import (
 )
 from actors.memory.sources import shown
 from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
+from tests.unit.plain_time import PlainTimeMachine
 
 T = TypeVar("T")
 KEY = b"k" * 32
@@ -83,10 +84,11 @@ class PlainClock:
 class PlainCube:
     state: CubeState
     access: CubeAccess
+    heads: list[bytes] = field(default_factory=list)
 
 
 @dataclass
-class PlainBackend:
+class PlainBackend(PlainTimeMachine):
     """Has the gateway's shape. `failures` maps a method's name to the error that it raises next."""
 
     clock: PlainClock = field(default_factory=PlainClock)
@@ -143,6 +145,7 @@ class PlainBackend:
         result = decide(draft, Origin(caller.principal, caller.request_id, self.clock.now_us(), idempotency))
         for event in draft.events:
             cube.state.apply(event)
+            cube.heads.append(event.hash)
         return result
 
     def _fail(self, name: str) -> None:
@@ -259,8 +262,7 @@ class PlainBackend:
 
     async def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         cube = self._enter(caller, Action.READ, cube_id)
-        cube.state.current(memory_id)
-        return tuple(memory for _, memory in cube.state.history[memory_id])
+        return cube.state.revisions(memory_id)
 
     async def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split:
         cube = self._enter(caller, Action.TRANSITION, cube_id)
@@ -375,16 +377,12 @@ def _view(cube: PlainCube) -> CubeView:
     grants = {access.owner: "owner", **{who: role.label for who, role in access.grants.items()}}
     counts, policy = state.counts(), state.policy
     return CubeView(
-        access.cube_id, state.name, access.owner, state.version, state.created_at_us, counts, policy, grants
+        access.cube_id, state.name, access.owner, state.version, state.created_at_us, counts, policy, grants, state.fork
     )
 
 
 def _version(state: CubeState, as_of: Moment | None) -> int | None:
-    if as_of is None:
-        return None
-    if as_of.version is not None:
-        return state.check_version(as_of.version)
-    return state.version_at(as_of.time_us or 0)
+    return None if as_of is None else state.version_of(as_of)
 
 
 def _paged(items: Sequence[T], limit: int, cursor: str | None) -> Page[T]:

@@ -157,17 +157,17 @@ def test_rows_follow_text_and_retrievability() -> None:
     cube.run(lambda d, o: move(d, o, MoveMemory(memory_id, State.ARCHIVED), allow_all))
     cube.run(lambda d, o: move(d, o, MoveMemory(memory_id, State.ACTIVATED), allow_all))
     rows = cube.state.rows
-    assert list(zip(rows.texts, rows.since, rows.until, strict=True)) == [
-        ("old text", 2, 4),
-        ("new text", 4, 5),
-        ("new text", 6, OPEN),
+    assert [(rows.texts[i.row], i.since, i.until, i.first) for i in rows.intervals()] == [
+        ("new text", 4, 5, True),
+        ("old text", 2, 4, True),
+        ("new text", 6, OPEN, False),
     ]
     assert [list(rows.live(v)) for v in (1, 3, 4, 5, 6)] == [
-        [False, False, False],
-        [True, False, False],
-        [False, True, False],
-        [False, False, False],
-        [False, False, True],
+        [False, False],
+        [True, False],
+        [False, True],
+        [False, False],
+        [False, True],
     ]
 
 

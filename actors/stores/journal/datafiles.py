@@ -158,6 +158,21 @@ def read_cube_events(location: Location, file: DataFile, cube_id: str, after: in
             yield from to_events(rows, source)
 
 
+def read_cube_hash(location: Location, file: DataFile, cube_id: str, version: int) -> bytes | None:
+    """The hash of one event of a cube, None when it is not in the file. Decodes no content."""
+    with _Opened(location, file) as parquet, decoding_errors(location.name_of(file.name)):
+        _check_rows(location, file, parquet)
+        for group in range(parquet.num_row_groups):
+            low, high = _bounds(parquet, group, "cube_id")
+            if low <= cube_id <= high:
+                rows = parquet.read_row_group(group, columns=["cube_id", "version", "hash"])
+                mask = pc.and_(pc.equal(rows.column("cube_id"), cube_id), pc.equal(rows.column("version"), version))
+                found = rows.column("hash").filter(mask)
+                if len(found):
+                    return bytes(found[0].as_py())
+    return None
+
+
 def read_hashes(location: Location, file: DataFile) -> list[bytes]:
     """The hashes of a file's events, in order of position. Raises Corrupted for a gap, or a damaged file."""
     with _Opened(location, file) as parquet, decoding_errors(location.name_of(file.name)):

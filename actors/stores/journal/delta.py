@@ -10,11 +10,11 @@ from actors.errors import Corrupted, Fenced, MemosError, StorageError, StorageUn
 from actors.memory.events import Event
 from actors.stores.journal.anchor import EMPTY, Anchor, Anchors, extend
 from actors.stores.journal.compaction import CompactionLimits, join, to_join, write_rows
-from actors.stores.journal.datafiles import DataFile, read_cube_events, read_events, read_hashes
+from actors.stores.journal.datafiles import DataFile, read_cube_events, read_cube_hash, read_events, read_hashes
 from actors.stores.journal.deltalog import DeltaLog
 from actors.stores.journal.recovery import check_present, collect_orphans, mend_log, sync_data
 from actors.stores.journal.schema import to_table
-from actors.stores.journal.verification import chain_problems, self_sealed
+from actors.stores.journal.verification import chain_problems, cube_problems, self_sealed
 from actors.stores.location import Location, StorageSpec
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,16 @@ class DeltaJournal:
         events = self._reading(0, self.position, lambda file, at: read_cube_events(self._location, file, cube_id, at))
         return (event for event in events if event.version > after_version)
 
+    def head_at(self, cube_id: str, version: int) -> bytes | None:
+        while True:
+            files = self._files
+            try:
+                found = (read_cube_hash(self._location, file, cube_id, version) for file in files)
+                return next((head for head in found if head is not None), None)
+            except FileNotFoundError as error:
+                if files is self._files:  # not replaced by a compaction meanwhile: it is gone
+                    raise Corrupted(f"a data file of {self.uri} is missing: {error}", file=self.uri) from error
+
     def maintain(self) -> bool:
         """Join small files, sum the log up and delete what was replaced, when `limits.appends` were committed.
 
@@ -121,8 +131,10 @@ class DeltaJournal:
             log.error("%s: %s", self.uri, "; ".join(problems))
             problems = ["the journal that holds this cube is not what was acknowledged: events are missing or changed"]
         try:
-            events = self._reading_from(self._log.files_anew, cube_id)
-            return problems + chain_problems(self._key, events)
+            files = self._log.files_anew()
+            if cube_id is None:
+                return problems + chain_problems(self._key, self._reading_from(files, None))
+            return problems + cube_problems(self._key, cube_id, lambda cube: self._reading_from(files, cube))
         except StorageError as error:
             detail = str(error)
             return problems if detail in problems else [*problems, detail]
@@ -180,8 +192,8 @@ class DeltaJournal:
             except FileNotFoundError:
                 continue
 
-    def _reading_from(self, list_files: Callable[[], tuple[DataFile, ...]], cube_id: str | None) -> Iterator[Event]:
-        for file in list_files():
+    def _reading_from(self, files: tuple[DataFile, ...], cube_id: str | None) -> Iterator[Event]:
+        for file in files:
             try:
                 if cube_id is None:
                     yield from read_events(self._location, file, 0)

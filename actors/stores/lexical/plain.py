@@ -14,7 +14,7 @@ class PlainLexicalIndex:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: list[LexicalDocument] = []
-        self._cubes: dict[str, dict[int, LexicalDocument]] = {}
+        self._cubes: dict[str, dict[tuple[int, int], LexicalDocument]] = {}
         self._position = 0
 
     @property
@@ -28,7 +28,7 @@ class PlainLexicalIndex:
     def flush(self, position: int) -> None:
         with self._lock:
             for document in self._waiting:
-                self._cubes.setdefault(document.cube_id, {})[document.row] = document
+                self._cubes.setdefault(document.cube_id, {})[document.row, document.since] = document
             self._waiting.clear()
             self._position = position
 

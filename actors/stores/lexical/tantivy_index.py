@@ -25,7 +25,9 @@ from actors.errors import Corrupted, NewerFormat, StateInUse, StorageUnavailable
 from actors.memory.ports import CorpusStatistics, LexicalDocument
 from actors.stores.lexical.checksums import find_damage
 
-FORMAT = 1
+FORMAT = 2
+"""1 held one interval a row."""
+
 MAX_CANDIDATE_TERMS = 12
 """Of a longer query the heaviest terms alone propose candidates."""
 
@@ -104,6 +106,8 @@ class TantivyIndex:
         note = json.loads(self._searcher.doc(found[0][1]).to_dict()["note"][0])
         if note["format"] > FORMAT:
             raise NewerFormat(f"lexical index {self._folder} has format {note['format']}; this build reads {FORMAT}")
+        if note["format"] < FORMAT:
+            raise self._corrupted(f"it has format {note['format']}, this build writes {FORMAT}")
         if note["analysis"] != self._analysis:
             made = f"its terms were made by analysis {note['analysis']}, this build has {self._analysis}"
             raise self._corrupted(made)
@@ -126,7 +130,7 @@ class TantivyIndex:
     def put(self, documents: Sequence[LexicalDocument]) -> None:
         with self._writing():
             for document in documents:
-                key = f"{document.cube_id}\0{document.row}"
+                key = f"{document.cube_id}\0{document.row}\0{document.since}"
                 self._writer.delete_documents_by_term("key", key)
                 fields: dict[str, Any] = {
                     "key": key,

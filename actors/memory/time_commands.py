@@ -1,0 +1,34 @@
+"""Commands that move a cube in time: going back to an earlier version, and beginning as a fork of another cube."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.memory.commands import CubeDraft
+from actors.memory.draft import Origin
+from actors.memory.events import EventType
+from actors.memory.requests import ForkPoint, Moment, RolledBack
+from actors.memory.rollback import restored
+
+
+def roll_back(draft: CubeDraft, origin: Origin, to: Moment, reason: str) -> RolledBack:
+    """Record one event that gives every memory the content and state of an earlier version, and archives what was not
+    there. Frozen memories stay as they are and are listed. When nothing would change, nothing is recorded.
+    """
+    version = draft.version_of(to)
+    found = list(restored(draft.history, version, origin.at_us, reason))
+    changed = sum(not each.kept for each in found)
+    if changed:
+        payload: dict[str, Any] = {"to": version}
+        if reason:
+            payload["reason"] = reason
+        draft.emit(origin, EventType.CUBE_ROLLED_BACK, payload)
+    return RolledBack(draft.version, version, changed, tuple(each.before.id for each in found if each.kept))
+
+
+def begin_fork(draft: CubeDraft, origin: Origin, point: ForkPoint, settings: dict[str, Any]) -> None:
+    """Record a fork's first own event, behind the origin's event that the draft stands on (`CubeDraft.begin_at`).
+
+    `settings` are owner, name and policy.
+    """
+    draft.emit(origin, EventType.CUBE_FORKED, {"origin": point.cube_id, "version": point.version, **settings})
