@@ -13,10 +13,8 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
-    CompareVersions,
     CubeHits,
     CubeView,
-    ForkCube,
     IssuedKey,
     JobView,
     KeyView,
@@ -27,10 +25,10 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
-    RolledBack,
     SearchCube,
     VerifyReport,
 )
+from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 
 
 class Identity(Protocol):

@@ -17,7 +17,7 @@ from actors.memory.item import Form, Memory, evolve, to_fields
 from actors.memory.lifecycle import State, check_mutable, check_transition
 from actors.memory.policy import merged_policy
 from actors.memory.requests import Added, AddedMemory, AddMemories, ChangeMemory, Moment, MoveMemory, NewMemory
-from actors.memory.rollback import restored
+from actors.memory.rollback import Restored, restored
 
 Allow = Callable[[Action], None]
 """Raises Forbidden unless the caller may do the action. Asked at decision time: what an action is may
@@ -101,9 +101,7 @@ class CubeDraft(Draft):
         if event.memory_id:
             self._note_change(event.version, evolve(self.find(event.memory_id), event))
         elif event.type is EventType.CUBE_ROLLED_BACK:
-            for each in list(restored(self.history, event.payload()["to"], event.recorded_at_us)):
-                if not each.kept:
-                    self._note_change(event.version, each.after)
+            self._note_rollback(event, list(restored(self.history, event.payload()["to"], event.recorded_at_us)))
         else:
             payload = event.payload()
             self._name = payload.get("name", self._name)
@@ -112,6 +110,15 @@ class CubeDraft(Draft):
 
     def _note_change(self, version: int, memory: Memory) -> None:
         self._changed.setdefault(memory.id, []).append((version, memory))
+
+    def emit_rollback(self, origin: Origin, payload: Mapping[str, Any], found: Sequence[Restored]) -> None:
+        """As `emit`, of a rollback that `found` is known to follow from: working that out anew would take as long."""
+        self._note_rollback(super().emit(origin, EventType.CUBE_ROLLED_BACK, payload), found)
+
+    def _note_rollback(self, event: Event, found: Sequence[Restored]) -> None:
+        for each in found:
+            if not each.kept:
+                self._note_change(event.version, each.after)
 
     def _note_outcome(self, event: Event) -> None:
         if event.idempotency:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 
 from actors.memory.item import Memory
 from actors.memory.lifecycle import State
 
 History = Mapping[str, Sequence[tuple[int, Memory]]]
 """Per memory, (cube version, memory) pairs, oldest first."""
+
+
+_MOMENTARY = frozenset({"id", "cube_id", "version", "recorded_at_us", "state"})
+_content = attrgetter(*(f.name for f in fields(Memory) if f.name not in _MOMENTARY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +38,7 @@ class Restored:
 
 def same_content(one: Memory, other: Memory) -> bool:
     """Whether two moments of a memory differ in nothing but state, version, record time and the cube they are in."""
-    if one is other:
-        return True
-    return other == replace(
-        one, version=other.version, recorded_at_us=other.recorded_at_us, state=other.state, cube_id=other.cube_id
-    )
+    return one is other or _content(one) == _content(other)
 
 
 def restored(history: History, to: int, at_us: int) -> Iterator[Restored]:
