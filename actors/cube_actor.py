@@ -21,19 +21,17 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
-    CompareVersions,
     CubeHits,
     CubeView,
-    ForkCube,
     ListMemories,
     Moment,
     MoveMemory,
     NewCube,
     Page,
-    RolledBack,
     SearchCube,
     VerifyReport,
 )
+from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from actors.remote_actor import HEALTH, ActorAddress, leave, node_id, opened
 from actors.system_actor import RemoteAccess
 

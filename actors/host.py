@@ -34,21 +34,19 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
-    CompareVersions,
     CubeHits,
     CubeView,
-    ForkCube,
     ListMemories,
     Moment,
     MoveMemory,
     NewCube,
     Page,
-    RolledBack,
     SearchCube,
     VerifyReport,
     Wait,
 )
 from actors.memory.sources import shown
+from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from actors.memory_budget import MemoryBudget
 from actors.owned_shards import OwnedShards
 from actors.shard import Shard

@@ -13,7 +13,7 @@ from actors.errors import InvalidCursor
 from actors.memory.cube import CubeState
 from actors.memory.differences import Difference, differences
 from actors.memory.item import Memory, owned
-from actors.memory.requests import CompareVersions
+from actors.memory.time_requests import CompareVersions
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from actors.memory.cube import CubeState
 from actors.memory.draft import Origin
 from actors.memory.governance import Action, Caller, role_on
 from actors.memory.ports import Clock
-from actors.memory.requests import CompareVersions, ForkCube, ForkPoint, Moment, NewCube, RolledBack
+from actors.memory.requests import ForkPoint, Moment, NewCube
 from actors.memory.time_commands import roll_back
+from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from actors.shard import Shard
 
 

@@ -21,11 +21,9 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
-    CompareVersions,
     CubeHits,
     CubeSummary,
     CubeView,
-    ForkCube,
     Hit,
     IssuedKey,
     JobView,
@@ -37,12 +35,12 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
-    RolledBack,
     SearchCube,
     Shortfall,
     VerifyReport,
 )
 from actors.memory.system import Identity
+from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from cluster.calling import RetryRule, repeated
 from cluster.cube_calls import CubeCalls
 from cluster.cube_places import CubePlaces

@@ -15,10 +15,8 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
-    CompareVersions,
     CubeHits,
     CubeView,
-    ForkCube,
     IssuedKey,
     JobView,
     KeyView,
@@ -29,10 +27,10 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
-    RolledBack,
     SearchCube,
     VerifyReport,
 )
+from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 
 
 class Identity(Protocol):

@@ -6,7 +6,7 @@ from actors.listing_differences import DifferencePage
 from actors.memory.differences import Change, Difference
 from actors.memory.item import Memory
 from actors.memory.ports import JsonObject
-from actors.memory.requests import RolledBack
+from actors.memory.time_requests import RolledBack
 from serve.rendering import memory
 
 

@@ -29,7 +29,7 @@ from actors.memory.outcomes import Outcome, begun
 from actors.memory.policy import merged_policy
 from actors.memory.repeats import Repeats, first_repeated, identity_of
 from actors.memory.requests import Added, AddedMemory, AddMemories, ChangeMemory, Moment, MoveMemory, NewMemory
-from actors.memory.rollback import rolled_back
+from actors.memory.rollback import Restored, rolled_back
 
 Allow = Callable[[Action], None]
 """Raises Forbidden unless the caller may do the action. Asked at decision time: what an action is may
@@ -139,8 +139,7 @@ class CubeDraft(Draft):
             if event.type is EventType.MEMORY_ADDED:
                 self._added[event.memory_id] = after
         elif event.type is EventType.CUBE_ROLLED_BACK:
-            for each in rolled_back(self.history, event):
-                self._note_change(event.version, owned(each.after, self.cube_id))
+            self._note_rollback(event, rolled_back(self.history, event))
         else:
             payload = event.payload()
             self._name = payload.get("name", self._name)
@@ -150,6 +149,15 @@ class CubeDraft(Draft):
     def _note_change(self, version: int, memory: Memory) -> None:
         self._repeats.follow(self.find(memory.id), memory)
         self._changed.setdefault(memory.id, []).append((version, memory))
+
+    def emit_rollback(self, origin: Origin, payload: Mapping[str, Any], found: Sequence[Restored]) -> None:
+        """As `emit`, of a rollback that `found` is known to follow from: working that out anew would take as long."""
+        self._note_rollback(super().emit(origin, EventType.CUBE_ROLLED_BACK, payload), found)
+
+    def _note_rollback(self, event: Event, found: Sequence[Restored]) -> None:
+        for each in found:
+            if not each.kept:
+                self._note_change(event.version, owned(each.after, self.cube_id))
 
     def _note_outcome(self, event: Event) -> None:
         if event.idempotency:

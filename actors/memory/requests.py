@@ -38,37 +38,6 @@ class ForkPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class RolledBack:
-    """What a rollback to version `to` did. `version` is the cube's version after it, `changed` the number of memories
-    that it changed, `frozen` those that it would have changed were they not frozen.
-    """
-
-    version: int
-    to: int
-    changed: int
-    frozen: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CompareVersions:
-    """A page of what is different between two moments of a cube."""
-
-    first: Moment
-    second: Moment
-    limit: int = 50
-    cursor: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ForkCube:
-    """A new cube that begins as another one was at `as_of`, None for now."""
-
-    id: str
-    as_of: Moment | None = None
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """One page of a list; `next` is an opaque cursor, None at the end."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 
 from actors.memory.events import Event
 from actors.memory.item import Memory, owned
@@ -18,6 +19,10 @@ from actors.memory.merging import held_by
 
 History = Mapping[str, Sequence[tuple[int, Memory]]]
 """Per memory, (cube version, memory) pairs, oldest first."""
+
+
+_MOMENTARY = frozenset({"id", "cube_id", "version", "recorded_at_us", "state", "links", "reason", "sources"})
+_content = attrgetter(*(f.name for f in fields(Memory) if f.name not in _MOMENTARY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +43,7 @@ def same_content(one: Memory, other: Memory) -> bool:
     """Whether two moments of a memory say the same: they differ at most in state, ties to others, the reason for them,
     version, record time and the cube they are in.
     """
-    if one is other:
-        return True
-    moved = owned(one, other.cube_id)
-    return other == replace(
-        moved,
-        version=other.version,
-        recorded_at_us=other.recorded_at_us,
-        state=other.state,
-        links=other.links,
-        reason=other.reason,
-        sources=other.sources,
-    )
+    return one is other or _content(one) == _content(owned(other, one.cube_id))
 
 
 def rolled_back(history: History, event: Event) -> list[Restored]:

@@ -7,8 +7,9 @@ from typing import Any
 from actors.memory.commands import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.events import EventType
-from actors.memory.requests import ForkPoint, Moment, RolledBack
+from actors.memory.requests import ForkPoint, Moment
 from actors.memory.rollback import restored
+from actors.memory.time_requests import RolledBack
 
 
 def roll_back(draft: CubeDraft, origin: Origin, to: Moment, reason: str) -> RolledBack:
@@ -22,7 +23,7 @@ def roll_back(draft: CubeDraft, origin: Origin, to: Moment, reason: str) -> Roll
         payload: dict[str, Any] = {"to": version}
         if reason:
             payload["reason"] = reason
-        draft.emit(origin, EventType.CUBE_ROLLED_BACK, payload)
+        draft.emit_rollback(origin, payload, found)
     return RolledBack(draft.version, version, changed, tuple(each.before.id for each in found if each.kept))
 
 

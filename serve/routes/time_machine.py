@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from actors.memory.identity import check_cube_id
-from actors.memory.requests import CompareVersions, ForkCube
+from actors.memory.time_requests import CompareVersions, ForkCube
 from serve import rendering
 from serve.contract.cubes import CubeOut
 from serve.contract.time_machine import DiffOut, ForkBody, RollbackBody, RollbackOut

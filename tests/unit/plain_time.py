@@ -10,8 +10,9 @@ from actors.memory.cube import CubeState
 from actors.memory.events import GENESIS
 from actors.memory.forking import begin, cut
 from actors.memory.governance import Action, Caller, CubeAccess
-from actors.memory.requests import CompareVersions, CubeView, ForkCube, ForkPoint, Moment, RolledBack
+from actors.memory.requests import CubeView, ForkPoint, Moment
 from actors.memory.time_commands import begin_fork, roll_back
+from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 
 
 class PlainTimeMachine:

@@ -8,7 +8,8 @@ import pytest
 
 from actors.errors import AlreadyExists, CubeNotFound, Unavailable, VersionNotFound
 from actors.memory.governance import Role
-from actors.memory.requests import CompareVersions, ForkCube, ForkPoint, Moment, NewCube
+from actors.memory.requests import ForkPoint, Moment, NewCube
+from actors.memory.time_requests import CompareVersions, ForkCube
 from cluster.cube_places import CubePlaces
 from cluster.directory import LocalDirectory
 from cluster.topology import Topology

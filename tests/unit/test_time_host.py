@@ -15,14 +15,13 @@ from actors.memory.governance import Caller, CubeAccess, Role
 from actors.memory.lifecycle import State
 from actors.memory.requests import (
     ChangeMemory,
-    CompareVersions,
-    ForkCube,
     ForkPoint,
     Hit,
     ListMemories,
     Moment,
     MoveMemory,
 )
+from actors.memory.time_requests import CompareVersions, ForkCube
 from actors.open_cubes import OpenCubes
 from actors.shard import ShardLimits
 from actors.stores.journal.plain import PlainJournal
