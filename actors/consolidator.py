@@ -56,6 +56,8 @@ class ShardSide(Protocol):
 
     def reading(self, cube_id: str) -> AbstractContextManager[OpenCube]: ...
 
+    def wait_indexed(self, cube_id: str, version: int) -> bool: ...
+
     def run(self, cube_id: str, decide: Callable[[CubeDraft], R]) -> R: ...
 
 
@@ -90,7 +92,8 @@ class Consolidator:
     def step(self, cube_id: str, request: ConsolidateCube, origin: Origin) -> Consolidated:
         """Look at some rows of a cube that have a vector, and record what is found."""
         with self._shard.reading(cube_id) as cube:
-            total = len(cube.state.rows.memory_ids)
+            total, version = len(cube.state.rows.memory_ids), cube.state.version
+        self._shard.wait_indexed(cube_id, version)
         end = min(total, request.start + request.rows)
         done = self._consolidated(cube_id, range(request.start, end), origin)
         return replace(done, next=end if end < total else None, total=total)

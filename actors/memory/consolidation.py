@@ -83,7 +83,7 @@ def examined(pair: Pair, thresholds: MergeThresholds = THRESHOLDS) -> Finding | 
 
 def consolidate(draft: MergeDraft, origin: Origin, findings: Iterable[Finding]) -> Consolidated:
     """Record what still holds of the findings: memories may have changed since. The older one of two that say the same
-    stays; a contradiction is linked, and both stay.
+    stays; a contradiction is linked, and both stay. What was split is not merged with the same memory again.
     """
     merged = linked = 0
     for finding in _oldest_first(findings):
@@ -92,11 +92,16 @@ def consolidate(draft: MergeDraft, origin: Origin, findings: Iterable[Finding]) 
             continue
         if finding.contradiction:
             linked += link(draft, origin, newer.id, older.id, finding.similarity, finding.contradiction)
-        elif says_the_same(newer, older):
+        elif says_the_same(newer, older) and not _were_split(draft, newer.id, older.id):
             asked = MergeMemory(newer.id, older.id, Absorption.DUPLICATE, NEAR_DUPLICATE, finding.similarity)
             merge(draft, origin, asked)
             merged += 1
     return Consolidated(0, merged, linked)
+
+
+def _were_split(draft: MergeDraft, one: str, other: str) -> bool:
+    """Whether somebody has said already that two memories are not the same."""
+    return draft.was_split(one, other) or draft.was_split(other, one)
 
 
 def _oldest_first(findings: Iterable[Finding]) -> Sequence[Finding]:

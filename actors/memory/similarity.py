@@ -24,8 +24,8 @@ class MergeThresholds:
     their words, in order, that two texts of a contradiction have in common, `changed_words` how many may differ.
     """
 
-    duplicate: float = 0.9
-    contradiction: float = 0.85
+    duplicate: float = 0.85
+    contradiction: float = 0.7
     shared_words: float = 0.6
     changed_words: int = 3
 

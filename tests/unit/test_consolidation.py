@@ -117,6 +117,15 @@ def test_a_step_merges_what_says_the_same_into_the_older(rig: PlainRig) -> None:
     assert rig.host.lineage.consolidate(OWNER, "c", ConsolidateCube()).merged == 0
 
 
+def test_what_was_split_stays_split(rig: PlainRig) -> None:
+    first, near, exact = _add(rig, "I love green tea", "Green tea I love", "I love green tea")
+    rig.host.lineage.consolidate(OWNER, "c", ConsolidateCube())
+    rig.host.lineage.split(OWNER, "c", SplitMemory(first))
+    assert rig.host.lineage.consolidate(OWNER, "c", ConsolidateCube()).merged == 1  # near and exact: never split
+    found = [rig.host.read_memory(OWNER, "c", memory_id, None) for memory_id in (first, near, exact)]
+    assert [memory.links.into for memory in found] == ["", "", near]
+
+
 def test_steps_go_on_where_the_last_one_ended(rig: PlainRig) -> None:
     _add(rig, *[f"number {n} of many" for n in range(5)], "I love tea", "Tea I love")
     starts, merged, start = [], 0, 0
