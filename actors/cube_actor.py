@@ -12,6 +12,7 @@ from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
 from actors.instance_claim import InstanceClaim
 from actors.listing_differences import DifferencePage
+from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
 from actors.memory.merging import Split, SplitMemory
@@ -76,6 +77,9 @@ class CubeActor:
 
     def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split:
         return self._call(lambda: self._host.lineage.split(caller, cube_id, request))
+
+    def consolidate(self, caller: Caller, cube_id: str, request: ConsolidateCube) -> Consolidated:
+        return self._call(lambda: self._host.lineage.consolidate(caller, cube_id, request))
 
     def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance:
         return self._call(lambda: self._host.lineage.provenance(caller, cube_id, request))

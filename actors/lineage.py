@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from actors.access import AccessTable
 from actors.listing import Cursor
+from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.cube import CubeState
 from actors.memory.draft import Origin
 from actors.memory.governance import Action, Caller, role_on
@@ -36,6 +37,11 @@ class Lineage:
         shard = self._enter(caller, Action.TRANSITION, cube_id)
         origin = self._origin(caller)
         return shard.run(cube_id, lambda draft: split(draft, origin, request))
+
+    def consolidate(self, caller: Caller, cube_id: str, request: ConsolidateCube) -> Consolidated:
+        """A bounded step of merging near-duplicates and linking contradictions."""
+        shard = self._enter(caller, Action.TRANSITION, cube_id)
+        return shard.consolidator.step(cube_id, request, self._origin(caller))
 
     def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance:
         """A page of where a memory came from and what became of it. What lies in a cube that the caller has no role on

@@ -78,7 +78,7 @@ class CubeSearch:
         on_damage: Callable[[str, Corrupted], None] = lambda channel, damage: None,
     ) -> None:
         """`on_damage(channel, what was found)` is told when an index turns out to be damaged."""
-        self._vectors = VectorSources(vectors)
+        self.vectors = VectorSources(vectors)
         self._words = LexicalChannel(lexical, words)
         self._model_id = model_id
         self._depth = depth or SearchDepth()
@@ -133,7 +133,7 @@ class CubeSearch:
 
     def held_bytes(self, cube_id: str) -> int:
         """What a cube's vectors, and what is remembered of its texts, take in memory."""
-        return self._vectors.held_bytes(cube_id) + self._words.held_bytes(cube_id)
+        return self.vectors.held_bytes(cube_id) + self._words.held_bytes(cube_id)
 
     def adopt(self, fork_id: str, origin_id: str, rows: int) -> None:
         """Let a fork that just began have what is remembered of its origin's first texts."""
@@ -141,7 +141,7 @@ class CubeSearch:
 
     def forget(self, cube_id: str) -> None:
         """Drop a cube's vectors from memory, and what is remembered of its texts: it left memory, or it was erased."""
-        self._vectors.forget(cube_id)
+        self.vectors.forget(cube_id)
         self._words.forget(cube_id)
 
     def close(self) -> None:
@@ -167,12 +167,12 @@ class CubeSearch:
             vector = np.ascontiguousarray(request.query_vector, dtype=np.float32).reshape(1, -1)
             depth = self._depth.rows(request.top_k)
             try:
-                nearest = dict(self._vectors.search(view.cube_id, view.lineage, vector, allowed, depth))
+                nearest = dict(self.vectors.search(view.cube_id, view.lineage, vector, allowed, depth))
                 others = [row for row in _rows_of(scores.get(LEXICAL)) if row not in nearest]
                 if others and len(nearest) == depth:
                     only = np.zeros_like(allowed)
                     only[others] = True
-                    nearest.update(self._vectors.search(view.cube_id, view.lineage, vector, only, len(others)))
+                    nearest.update(self.vectors.search(view.cube_id, view.lineage, vector, only, len(others)))
             except StorageError as error:
                 degraded.append(self._shortfall(DENSE, error))
             else:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
+from actors.consolidator import ConsolidationPace, Consolidator
 from actors.errors import Corrupted, MemosError
 from actors.forks import Forks
 from actors.index_replay import IndexReplay
@@ -69,6 +70,7 @@ class ShardLimits:
     queue: int = 1024
     snapshot_events: int = 2000
     index_wait_s: float = 5.0
+    consolidation: ConsolidationPace = field(default_factory=ConsolidationPace)
 
 
 class Shard:
@@ -104,6 +106,7 @@ class Shard:
             queue_limit=limits.queue,
         )
         self._forks = Forks(parts.journal, self._cubes.pinned, self.writer.submit)
+        self.consolidator = Consolidator(self, self._search.vectors, parts.clock, self._quiet, limits.consolidation)
         self._snapshot_when_due()
         self._replay.start()
 
@@ -179,7 +182,12 @@ class Shard:
             rows = self._cubes.opened(event.cube_id).state.rows
             deltas += RowDelta.of(event, change, rows)
         self._projector.feed(deltas)
+        self.consolidator.feed(deltas)
         self._snapshot_when_due()
+
+    def _quiet(self) -> bool:
+        """Whether nobody waits for the vectors of this shard."""
+        return not self._projector.lag()[DENSE] and not self._projector.failures() and self.failure is None
 
     def _distrust_what_is_ahead(self) -> None:
         """Forget snapshots of another history than the journal's: it was put back from a copy, say. Otherwise events
@@ -202,6 +210,7 @@ class Shard:
 
     def _evicted(self, cube_id: str) -> None:
         self._search.forget(cube_id)
+        self.consolidator.forget(cube_id)
         with self._promising:
             self._promised.pop(cube_id, None)
 
@@ -254,6 +263,7 @@ class Shard:
             "lag": self._projector.lag(),
             "index_failures": self._projector.failures(),
             "writer": asdict(self.writer.counters),
+            "to_consolidate": self.consolidator.waiting(),
             "incidents": list(self._cubes.incidents),
             **self._cubes.status(),
         }
@@ -276,6 +286,7 @@ class Shard:
                     self._write_snapshot()
                 except MemosError as error:
                     log.error("shard %d closes without a snapshot, the next opening folds: %s", self.number, error)
+        self.consolidator.close()
         self.writer.close()
         self._replay.close()
         self._projector.close()

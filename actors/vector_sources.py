@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
-from actors.memory.ports import Mask, VectorIndex, Vectors
+import numpy as np
+
+from actors.memory.ports import Mask, RowNumbers, VectorIndex, Vectors
 
 Lineage = Sequence[tuple[str, int]]
 """(cube, end): the cube holds the vectors of the rows from the end before to this one. What follows is its own."""
@@ -38,6 +40,22 @@ class VectorSources:
             if part.any():
                 hits += [(row + start, score) for row, score in self._vectors.search(source, query, part, k)]
         return sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k]
+
+    def read(self, cube_id: str, lineage: Lineage, rows: Sequence[int]) -> tuple[RowNumbers, Vectors]:
+        """As VectorIndex.read, over all the rows of the cube. Raises StorageError."""
+        self._note(cube_id, lineage)
+        if not lineage:
+            return self._vectors.read(cube_id, rows)
+        numbers, vectors = [], []
+        for source, start, end in _parts(cube_id, lineage, max(rows, default=-1) + 1):
+            part = [row - start for row in rows if start <= row < end]
+            if part:
+                there, found = self._vectors.read(source, part)
+                numbers.append(there + start)
+                vectors.append(found)
+        if not numbers:
+            return self._vectors.read(cube_id, ())
+        return np.concatenate(numbers), np.concatenate(vectors)
 
     def _note(self, cube_id: str, lineage: Lineage) -> None:
         with self._guard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.governance import Caller
 from actors.memory.merging import Split, SplitMemory
 from actors.memory.provenance import Provenance, ReadProvenance
@@ -15,6 +16,11 @@ class LineageCalls:
     async def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split:
         """Not repeated: a repeat of one that took effect would be refused."""
         done: Split = await self._once(cube_id, "split", caller, cube_id, request)
+        return done
+
+    async def consolidate(self, caller: Caller, cube_id: str, request: ConsolidateCube) -> Consolidated:
+        """Repeated while the host restarts: what was merged already is not merged again."""
+        done: Consolidated = await self._host(cube_id, "consolidate", caller, cube_id, request)
         return done
 
     async def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance:

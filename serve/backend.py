@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from actors.listing_differences import DifferencePage
+from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.governance import Caller, Role
 from actors.memory.item import Memory
 from actors.memory.merging import Split, SplitMemory
@@ -115,6 +116,8 @@ class Memories(Protocol):
     async def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]: ...
 
     async def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split: ...
+
+    async def consolidate(self, caller: Caller, cube_id: str, request: ConsolidateCube) -> Consolidated: ...
 
     async def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance: ...
 

@@ -16,6 +16,10 @@ class LineageMethods:
         done = self._json("POST", path_of("cubes", cube_id, "memories", memory_id, "split"), body={"reason": reason})
         return Split(done["version"], tuple(read(Memory, memory) for memory in done["memories"]), done["remaining"])
 
+    def consolidate(self, cube_id: str, start: int = 0, rows: int = 256) -> Json:
+        """One step of merging near-duplicates: {"checked", "merged", "linked", "next"}; goes on from `next`."""
+        return self._json("POST", path_of("cubes", cube_id, "consolidate"), body={"start": start, "rows": rows})
+
     def provenance(
         self,
         cube_id: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from actors.memory.consolidation import Consolidated
 from actors.memory.item import Memory, Reference
 from actors.memory.merging import Split
 from actors.memory.ports import JsonObject
@@ -72,6 +73,11 @@ def split(done: Split) -> JsonObject:
 def added(done: Added) -> JsonObject:
     memories = [{"id": m.id, "version": m.version, "state": m.state.value, "ref": m.ref} for m in done.memories]
     return {"version": done.version, "memories": memories}
+
+
+def consolidated(done: Consolidated) -> JsonObject:
+    counts = {"checked": done.checked, "merged": done.merged, "linked": done.linked}
+    return {**counts, "next": done.next, "total": done.total}
 
 
 def cube(view: CubeView) -> JsonObject:

@@ -101,6 +101,12 @@ class CubeDraft(Draft):
         candidates = [*self._state.known_repeats().holders(identity), *self._repeats.holders(identity)]
         return first_repeated(identity, candidates, self.find)
 
+    def was_split(self, memory_id: str, into: str) -> bool:
+        """Whether a memory was merged into another one before, and split out of it again."""
+        memory, known = self.find(memory_id), self._state.history.get(memory_id, ())
+        now = "" if memory is None else memory.links.into
+        return now != into and any(before.links.into == into for _, before in known)
+
     def absorbed(self, memory_id: str) -> list[Memory]:
         """The memories that are merged into one, in order of merging, as they will be."""
         ids = dict.fromkeys((*self._state.relations.absorbed.get(memory_id, ()), *self._changed))

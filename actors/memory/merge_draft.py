@@ -20,6 +20,10 @@ class MergeDraft(Protocol):
         """The memory as it will be after the events so far."""
         ...
 
+    def was_split(self, memory_id: str, into: str) -> bool:
+        """Whether a memory was merged into another one before, and split out of it again."""
+        ...
+
     def absorbed(self, memory_id: str) -> Sequence[Memory]:
         """The memories that are merged into one, in order of merging, as they will be."""
         ...

@@ -35,6 +35,9 @@ TOP_K: Final = 200
 TOP_K_DEFAULT: Final = 10
 CUBES_PER_REQUEST: Final = 64
 
+CONSOLIDATED_ROWS: Final = 1_000
+"""Rows that one step of a consolidation looks at."""
+
 LIST_LIMIT: Final = 200
 LIST_LIMIT_DEFAULT: Final = 50
 CURSOR_CHARS: Final = 512

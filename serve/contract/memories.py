@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StrictInt, model_validator
 
 from actors.memory.item import Kind
 from actors.memory.lifecycle import State
@@ -158,6 +158,23 @@ class TransitionBody(Body):
 
 class SplitBody(Body):
     reason: Reason = ""
+
+
+class ConsolidateBody(Body):
+    """`start` is `next` of the step before."""
+
+    start: StrictInt = Field(default=0, ge=0)
+    rows: StrictInt = Field(default=256, ge=1, le=limits.CONSOLIDATED_ROWS)
+
+
+class ConsolidatedOut(Answer):
+    """What a step did, and where the next one starts, null at the end; `total` rows are to be looked at."""
+
+    checked: int
+    merged: int
+    linked: int
+    next: int | None
+    total: int
 
 
 class AddedMemoryOut(Answer):

@@ -85,6 +85,7 @@ class ShardOut(Answer):
     open_cubes: int
     tail_events: int
     tail_bytes: int
+    to_consolidate: int
     incidents: list[str]
 
 

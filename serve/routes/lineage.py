@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from actors.memory.consolidation import ConsolidateCube
 from actors.memory.identity import check_cube_id
 from actors.memory.merging import SplitMemory
 from actors.memory.provenance import ReadProvenance
 from serve import rendering
-from serve.contract.memories import SplitBody, SplitOut
+from serve.contract.memories import ConsolidateBody, ConsolidatedOut, SplitBody, SplitOut
 from serve.contract.provenance import ProvenanceOut
 from serve.provenance_rendering import provenance
 from serve.routes.parts import (
@@ -24,10 +25,21 @@ from serve.routes.parts import (
     problem_responses,
 )
 
-router = APIRouter(prefix="/v1/cubes/{cube}/memories/{id}", tags=["memories"], route_class=JsonRoute)
+router = APIRouter(prefix="/v1/cubes/{cube}", tags=["memories"], route_class=JsonRoute)
 
 
-@router.post("/split", response_model=SplitOut, responses=WRITE_ERRORS | problem_responses(409))
+@router.post("/consolidate", response_model=ConsolidatedOut, responses=WRITE_ERRORS)
+async def consolidate(
+    cube: IdPath, caller: CallerOf, services: ServicesOf, body: ConsolidateBody | None = None
+) -> JsonAnswer:
+    """One step of merging near-duplicates and linking contradictions; the job `consolidate` takes all of them."""
+    asked = body or ConsolidateBody()
+    request = ConsolidateCube(asked.start, asked.rows)
+    done = await services.backend.consolidate(caller, check_cube_id(cube), request)
+    return JsonAnswer(rendering.consolidated(done))
+
+
+@router.post("/memories/{id}/split", response_model=SplitOut, responses=WRITE_ERRORS | problem_responses(409))
 async def split(
     cube: IdPath, id: IdPath, caller: CallerOf, services: ServicesOf, body: SplitBody | None = None
 ) -> JsonAnswer:
@@ -37,7 +49,7 @@ async def split(
     return JsonAnswer(rendering.split(done))
 
 
-@router.get("/provenance", response_model=ProvenanceOut, responses=READ_ERRORS)
+@router.get("/memories/{id}/provenance", response_model=ProvenanceOut, responses=READ_ERRORS)
 async def read_provenance(
     cube: IdPath, id: IdPath, caller: CallerOf, services: ServicesOf, listing: Listing, as_of: AsOfQuery
 ) -> JsonAnswer:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
-
-import numpy as np
-import numpy.typing as npt
 
 from actors.errors import (
     AlreadyExists,
@@ -21,15 +18,15 @@ from actors.errors import (
     MemosError,
     Unauthenticated,
 )
-from actors.footprint import footprint
 from actors.lineage import provenance_page
 from actors.listing import page_of
 from actors.memory import commands
 from actors.memory.commands import CubeDraft
+from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.cube import CubeState
 from actors.memory.draft import Origin, Sealer
 from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role, authorise
-from actors.memory.item import Form, Memory, Reference
+from actors.memory.item import Memory
 from actors.memory.merging import Split, SplitMemory, split
 from actors.memory.ports import JsonObject
 from actors.memory.provenance import Provenance, ReadProvenance
@@ -56,7 +53,6 @@ from actors.memory.requests import (
     VerifyReport,
 )
 from actors.memory.sources import shown
-from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
 from tests.unit.plain_time import PlainTimeMachine
 
 T = TypeVar("T")
@@ -268,6 +264,11 @@ class PlainBackend(PlainTimeMachine):
         cube = self._enter(caller, Action.TRANSITION, cube_id)
         return self._run(caller, cube, lambda d, o: split(d, o, request))
 
+    async def consolidate(self, caller: Caller, cube_id: str, request: ConsolidateCube) -> Consolidated:
+        """Without vectors there is nothing to find."""
+        self._enter(caller, Action.TRANSITION, cube_id)
+        return Consolidated(request.rows, 0, 0)
+
     async def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance:
         return provenance_page(self._enter(caller, Action.READ, cube_id).state, request)
 
@@ -318,58 +319,6 @@ class PlainBackend(PlainTimeMachine):
 
     async def ready(self) -> list[str]:
         return self.waiting
-
-
-class PlainEmbedder:
-    """Embeds every text as the same unit vector; fails with `failure` when there is one."""
-
-    model_id = "plain-embedder"
-    waiting = 0
-
-    def __init__(self) -> None:
-        self.failure: MemosError | None = None
-
-    async def embed_query(self, text: str) -> npt.NDArray[np.float32]:
-        if self.failure is not None:
-            raise self.failure
-        return np.array([1.0, 0.0], dtype=np.float32)
-
-
-class PlainChat:
-    """Answers with a script of pieces. `failure` is raised before the piece of index `fail_at`."""
-
-    model_id = "plain-model"
-
-    def __init__(self, texts: Sequence[str] = ("On ", "7 ", "May.")) -> None:
-        self.texts = list(texts)
-        self.requests: list[ChatRequest] = []
-        self.failure: MemosError | None = None
-        self.fail_at = 0
-        self.closed = 0
-        self.waiting: list[str] = []
-        self.pause: Callable[[], Any] | None = None
-
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatPiece]:
-        self.requests.append(request)
-        used = tuple(UsedMemory(Reference(m.cube_id, m.id, m.version), Form.PLAINTEXT) for m in request.memories)
-        try:
-            for i, text in enumerate(self.texts):
-                if self.failure is not None and self.fail_at == i:
-                    raise self.failure
-                if self.pause is not None:
-                    await self.pause()
-                last = i == len(self.texts) - 1
-                yield ChatPiece(text, 40, i + 1, 8, "stop" if last else None, used if i == 0 else ())
-        finally:
-            self.closed += 1
-
-    async def ready(self) -> list[str]:
-        return self.waiting
-
-    async def status(self) -> JsonObject:
-        if self.failure is not None:
-            raise self.failure
-        return {**footprint(), "model": self.model_id, "chats": 1, "room": 17}
 
 
 def _view(cube: PlainCube) -> CubeView:
