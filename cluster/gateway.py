@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.errors import CubeNotFound, MemosError, Unavailable
+from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.item import Memory
 from actors.memory.ports import Clock, JsonObject
@@ -40,6 +41,7 @@ from actors.memory.requests import (
 )
 from actors.memory.system import Identity
 from cluster.calling import RetryRule, repeated
+from cluster.cube_audit import CubeAudit
 from cluster.cube_calls import CubeCalls
 from cluster.directory import EMBEDDER, SYSTEM, Directory, host_name
 from cluster.identities import Identities
@@ -71,6 +73,7 @@ class Gateway:
         self._parts = parts
         self._identities = Identities(parts.clock)
         self._cubes = CubeCalls(parts.directory, self._owner)
+        self._audits = CubeAudit(self._host, self._system)
 
     # keys and principals
 
@@ -142,19 +145,19 @@ class Gateway:
 
     async def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeView:
         """The cube as it was; when it returns, the cube is hidden from everyone."""
-        view = await self.read_cube(caller, cube_id)
+        view = await self._shown(caller, cube_id)
         await self._push(cube_id, await self._system("archive_cube", caller, cube_id, reason))
         return view
 
     async def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeView:
         """In force when it returns."""
         await self._push(cube_id, await self._system("put_grant", caller, cube_id, principal, role))
-        return await self.read_cube(caller, cube_id)
+        return await self._shown(caller, cube_id)
 
     async def remove_grant(self, caller: Caller, cube_id: str, principal: str) -> CubeView:
         """In force when it returns."""
         await self._push(cube_id, await self._system("remove_grant", caller, cube_id, principal))
-        return await self.read_cube(caller, cube_id)
+        return await self._shown(caller, cube_id)
 
     # memories
 
@@ -187,8 +190,10 @@ class Gateway:
         return memories
 
     async def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
-        report: VerifyReport = await self._host(cube_id, "verify", caller, cube_id)
-        return report
+        return await self._audits.verified(caller, cube_id)
+
+    async def audit(self, caller: Caller, cube_id: str, query: AuditQuery, cursor: str | None) -> Page[AuditRow]:
+        return await self._audits.page(caller, cube_id, query, cursor)
 
     async def search(self, caller: Caller, cube_ids: Sequence[str], request: SearchCube) -> CubeHits:
         """The best `top_k` over the cubes. A cube whose host does not answer becomes a Shortfall; any other
@@ -262,6 +267,10 @@ class Gateway:
             return error
 
     # inside
+
+    async def _shown(self, caller: Caller, cube_id: str) -> CubeView:
+        view: CubeView = await self._host(cube_id, "shown_cube", caller, cube_id)
+        return view
 
     def _owner(self, cube_id: str) -> str:
         return host_name(self._parts.topology.host_of(cube_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.governance import Caller, Role
 from actors.memory.item import Memory
 from actors.memory.ports import JsonObject
@@ -51,7 +52,7 @@ class Access(Protocol):
     """Keys and principals."""
 
     async def authenticate(self, secret: str, request_id: str) -> Identity:
-        """Raises Unauthenticated for a key that is unknown, expired or revoked."""
+        """Raises Unauthenticated for a key that is unknown, expired or revoked; the empty one stands for none."""
         ...
 
     async def create_key(self, caller: Caller, new: NewKey) -> IssuedKey: ...
@@ -83,6 +84,10 @@ class Cubes(Protocol):
     async def remove_grant(self, caller: Caller, cube_id: str, principal: str) -> CubeView: ...
 
     async def verify(self, caller: Caller, cube_id: str) -> VerifyReport: ...
+
+    async def audit(self, caller: Caller, cube_id: str, query: AuditQuery, cursor: str | None) -> Page[AuditRow]:
+        """Newest first, those of every answer given before included; the cube "": of the system. Owners, governors."""
+        ...
 
 
 class Memories(Protocol):

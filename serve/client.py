@@ -19,6 +19,7 @@ from serve.client_transport import MemosConnectionError, MemosHTTPError, Transpo
 from serve.client_types import (
     Added,
     AddedMemory,
+    AuditRow,
     ChatAnswer,
     ChatDelta,
     Cube,
@@ -95,6 +96,15 @@ class MemosClient:
 
     def verify(self, cube_id: str) -> Verification:
         return self._read(Verification, "GET", _path("cubes", cube_id, "verify"))
+
+    def audit(
+        self, cube_id: str | None = None, narrowed: Mapping[str, str | None] | None = None, page_size: int = 200
+    ) -> Iterator[AuditRow]:
+        """A cube's audit, newest first; without a cube, that of the system. `narrowed` may have principal, action,
+        memory, request, since and until.
+        """
+        path = _path("cubes", cube_id, "audit") if cube_id else "/v1/audit"
+        return self._all(AuditRow, path, page_size, narrowed)
 
     # memories
 

@@ -24,6 +24,7 @@ from actors.errors import (
 from actors.footprint import footprint
 from actors.listing import page_of
 from actors.memory import commands
+from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.commands import CubeDraft
 from actors.memory.cube import CubeState
 from actors.memory.draft import Origin, Sealer
@@ -95,6 +96,7 @@ class PlainBackend:
     unanswered: list[JsonObject] = field(default_factory=list)
     searches: list[SearchCube] = field(default_factory=list)
     adds: list[AddMemories] = field(default_factory=list)
+    audits: list[AuditRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.random = random.Random(7)
@@ -222,6 +224,14 @@ class PlainBackend:
     async def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
         cube = self._enter(caller, Action.VERIFY, cube_id)
         return VerifyReport(cube_id, cube.state.version, ())
+
+    async def audit(self, caller: Caller, cube_id: str, query: AuditQuery, cursor: str | None) -> Page[AuditRow]:
+        if cube_id:
+            self._enter(caller, Action.AUDIT, cube_id)
+        else:
+            self._govern(caller)
+        rows = [row for row in reversed(self.audits) if row.cube_id == cube_id and query.matches(row)]
+        return _paged(rows, query.limit, cursor)
 
     # memories
 
