@@ -194,6 +194,10 @@ def detail_text(detail: Mapping[str, Any]) -> str:
     return json.dumps(detail, ensure_ascii=False, separators=(",", ":")) if detail else "{}"
 
 
+NOT_AS_RECORDED = "the audit that holds this cube's rows is not what was recorded: rows were changed or dropped"
+"""What somebody who asks about one cube is told of a break elsewhere in its shard's audit."""
+
+
 class ChainWalk:
     """Follows a chain row by row and notes its first break, in words that name rows of one cube alone."""
 
@@ -213,6 +217,6 @@ class ChainWalk:
                 f"the audit row at {row.at_us} ({row.action} in request {row.request_id!r} on {row.cube_id!r}) was "
                 "changed, or what came before it was dropped or moved"
                 if shown
-                else "the audit that holds this cube's rows is not what was recorded: rows were changed or dropped"
+                else NOT_AS_RECORDED
             )
         self.head = found.hash

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from copy import copy
 
 from actors.errors import Corrupted, Fenced, MemosError, StorageError, StorageUnavailable
-from actors.memory.auditing import AuditQuery, AuditReport, AuditRow, ChainWalk, SealedRow, audit_key, chained, row_hash
+from actors.memory.auditing import (
+    NOT_AS_RECORDED,
+    AuditQuery,
+    AuditReport,
+    AuditRow,
+    ChainWalk,
+    SealedRow,
+    audit_key,
+    chained,
+    row_hash,
+)
 from actors.stores.audit.rows import AUDIT, newest_in, read_sealed, to_table
 from actors.stores.journal.anchor import EMPTY, Anchor, Anchors
 from actors.stores.journal.compaction import CompactionLimits, join, to_join, write_rows
@@ -126,9 +136,8 @@ class DeltaAuditTable:
         try:
             rows, problems = self._verified(cube_id)
         except MemosError as error:
-            rows, problems = 0, [str(error)]
-        if problems and cube_id is not None:
-            log.error("%s: %s", self.uri, "; ".join(problems))
+            log.error("%s: %s", self.uri, error)
+            rows, problems = 0, [str(error) if cube_id is None else NOT_AS_RECORDED]
         return AuditReport(rows, tuple(problems))
 
     def close(self) -> None:

@@ -89,6 +89,8 @@ def read_sealed(location: Location, file: DataFile) -> Iterator[SealedRow]:
                 if positions != list(range(expected, expected + len(positions))):
                     raise Corrupted(f"{source}: audit row {expected} is missing or out of order", file=source)
                 expected += len(positions)
+                if strange := set(batch.column("schema").to_pylist()) - {FORMAT}:
+                    raise Corrupted(f"{source} holds rows of format {strange.pop()}, which never was", file=source)
                 hashes = batch.column("hash").to_pylist()
                 for row, row_hash in zip(to_rows(batch, source), hashes, strict=True):
                     yield SealedRow(row, row_hash)
