@@ -61,6 +61,8 @@ class AuditLog:
         self._wanted = 0
         """Rows that somebody waits for, counted from the first that was taken in."""
         self._commits = 0
+        self._slowest_s = 0.0
+        """The longest that a row has waited for its commit."""
         self._table: AuditTable | None = None
         self._unsure: list[SealedRow] = []
         """A batch whose commit may have landed: looked up when the table is opened again."""
@@ -173,6 +175,7 @@ class AuditLog:
                 "waiting": len(self._waiting),
                 "waiting_bytes": self._waiting_bytes,
                 "commits": self._commits,
+                "slowest_ms": round(1000 * self._slowest_s, 1),
             }
 
     @property
@@ -238,12 +241,14 @@ class AuditLog:
         table = self._opened()
         with self._changed:
             batch = list(self._waiting)
-            self._first_at = time.monotonic()
+            came, self._first_at = self._first_at, time.monotonic()
         sealed = table.sealed(batch)
         self._unsure = sealed
         table.append(sealed)
         self._unsure = []
         self._settle(len(batch))
+        if batch:
+            self._slowest_s = max(self._slowest_s, time.monotonic() - came)
         table.maintain()
 
     def _opened(self) -> AuditTable:

@@ -73,7 +73,7 @@ def measure(args: AccessArguments, progress: Progress) -> Json:
         "requests_per_s": round(len(sent) / elapsed_s, 1),
         "told_to_come_back": run.refusals,
         "answers": dict(sorted(run.judge.answers.items())),
-        "audit_rows": len(rows),
+        "audit_rows": sum(row["request"] in sent for row in rows),
         "audit_rows_expected": run.judge.rows_expected,
         "audit_of_an_archived_cube": archived,
         "refusals": classes,

@@ -131,7 +131,7 @@ def _deed(world: World, chance: random.Random, request: str, principal: str, kin
         "verify": ("GET", f"{home}/verify", None),
         "search": ("POST", "/v1/search", asked),
         "search many": ("POST", "/v1/search", {**asked, "cubes": several}),
-        "chat": ("POST", "/v1/chat/completions", _chat(asked["query"], cube)),
+        "chat": ("POST", "/v1/chat/completions", _chat(world.secret(cube), cube)),
         "add": ("POST", f"{home}/memories", {"texts": [{"text": _text(world, cube, request)}]}),
         "change": ("PATCH", f"{home}/memories/{memory}", {"tags": [request]}),
         "transition": ("POST", f"{home}/memories/{memory}/transition", {"to": "archived", "reason": "trial"}),
@@ -240,9 +240,9 @@ class Judge:
                 kind = sent[place[0]].kind
                 self.wrong.append(f"{place} ({kind}): {counted[place]} audit rows in place of {self._expected[place]}")
         for row in rows:
-            deed = sent.get(row["request"])
-            if deed is not None and row["principal"] != deed.principal:
-                self.wrong.append(f"{deed.request}: the audit names {row['principal']}")
+            known = sent.get(row["request"])
+            if known is not None and row["principal"] != known.principal:
+                self.wrong.append(f"{known.request}: the audit names {row['principal']}")
 
     @property
     def rows_expected(self) -> int:

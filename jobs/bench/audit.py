@@ -96,7 +96,9 @@ def measure(args: AuditArguments, progress: Progress) -> Json:
         finally:
             for host in hosts.values():
                 host.close()
-    return _compared(turns, args.limit) | {"recorded": {name: recorded[name] for name in ("rows", "commits")}}
+    return _compared(turns, args.limit) | {
+        "recorded": {name: recorded[name] for name in ("rows", "commits", "slowest_ms")}
+    }
 
 
 def _compared(turns: dict[str, list[Turn]], limit: float) -> Json:

@@ -97,6 +97,8 @@ class PlainBackend:
     searches: list[SearchCube] = field(default_factory=list)
     adds: list[AddMemories] = field(default_factory=list)
     audits: list[AuditRow] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+    """Secrets that were refused."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(7)
@@ -152,6 +154,7 @@ class PlainBackend:
     async def authenticate(self, secret: str, request_id: str) -> PlainIdentity:
         self._fail("authenticate")
         if secret not in self.keys or self.keys[secret][0].revoked_at_us:
+            self.strangers.append(secret)
             raise Unauthenticated("this API key is not known")
         view = self.keys[secret][0]
         caller = Caller(view.principal, view.id, request_id)
