@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -133,6 +134,11 @@ def test_a_tail_that_was_cut_with_its_log_entries(kept: int) -> None:
                 entry.unlink()
 
         _told(folder, cut)
+
+
+def test_a_tail_that_was_taken_off_by_a_commit_of_delta_itself(folder: AuditFolder) -> None:
+    """The log goes on, and names one file less."""
+    _told(folder, lambda: DeltaTable(str(folder.table)).delete(f"position > {ROWS * (COMMITS - 1)}"))
 
 
 def test_a_last_log_entry_that_was_removed(folder: AuditFolder) -> None:

@@ -160,6 +160,7 @@ def test_an_owner_that_was_fenced_lets_nobody_in_and_takes_nothing_back() -> Non
         eventually(lambda: isinstance(audit.failure, Fenced))
         with pytest.raises(Fenced):
             audit.check()
+        eventually(lambda: not audit._thread.is_alive())
         successor.append(successor.sealed([]))
         assert storage.epoch == 2
 
