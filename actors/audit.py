@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from actors.audit_upkeep import AuditUpkeep
 from actors.errors import AccessError, CubeNotFound, Fenced, MemosError, StorageError, Unavailable
 from actors.memory.auditing import (
     AuditAction,
@@ -68,6 +69,7 @@ class AuditLog:
         """A batch whose commit may have landed: looked up when the table is opened again."""
         self._failure: MemosError | None = None
         self._closing = False
+        self._upkeep = AuditUpkeep(name)
         self._thread = threading.Thread(target=self._run, name=f"audit-{name}", daemon=True)
         self._thread.start()
 
@@ -210,10 +212,11 @@ class AuditLog:
         while self._await_work():
             try:
                 self._commit()
-            except Exception as error:  # noqa: BLE001 - the loop of the audit's thread: rows wait, and `check` bounds how many
+            except Exception as error:  # noqa: BLE001 - the loop of the audit's thread
                 self._fail(error)
                 if self._closing:
                     return
+        self._upkeep.wait()
         if self._table is not None:
             self._table.close()
 
@@ -249,7 +252,7 @@ class AuditLog:
         self._settle(len(batch))
         if batch:
             self._slowest_s = max(self._slowest_s, time.monotonic() - came)
-        table.maintain()
+        self._upkeep.start_when_due(table)
 
     def _opened(self) -> AuditTable:
         if self._table is None:

@@ -101,8 +101,10 @@ class AuditTable(Protocol):
         """Commit what `sealed` gave, all or none. Durable when it returns. Raises as ports.Journal.append does."""
         ...
 
-    def maintain(self) -> bool:
-        """Join small files when it is due; True when something was done."""
+    def maintenance_due(self) -> bool: ...
+
+    def maintain(self) -> None:
+        """Join small files, if it is due. May run beside appends, on one thread."""
         ...
 
     def newest(self, cube_id: str | None, query: AuditQuery) -> list[AuditRow]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actors.memory.auditing import AuditQuery, AuditTable
-from actors.stores.audit import PlainAuditStorage, PlainAuditTable
+from actors.stores.audit import PlainAuditStorage, PlainAuditTable, delta
 from actors.stores.journal.datafiles import ROW_GROUP_ROWS
 from tests.contracts.audit_contract import AT_US, KEY, AuditContract, append, row
 from tests.contracts.audit_folder import AuditFolder
@@ -76,3 +77,24 @@ def test_the_log_keeps_no_details(tmp_path: Path) -> None:
     folder = AuditFolder(tmp_path)
     append(folder.open(), row(1))
     assert "req-1" not in "".join(entry.read_text().partition('"add"')[2] for entry in folder.entries())
+
+
+def test_rows_come_in_while_files_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = AuditFolder(tmp_path)
+    table = folder.open(appends=4)
+    rows = [found for number in range(4) for found in append(table, row(number))]
+    joined = delta.join
+
+    def join_while_appending(*args: Any) -> Any:
+        rows.extend(append(table, row(10)) + append(table, row(11)))
+        assert table.newest(None, AuditQuery()) == rows[::-1]
+        return joined(*args)
+
+    monkeypatch.setattr(delta, "join", join_while_appending)
+    assert table.maintenance_due()
+    table.maintain()
+    rows += append(table, row(12))
+    assert len(folder.data_files()) == 4
+    assert table.newest(None, AuditQuery()) == rows[::-1]
+    assert table.verify(None).problems == ()
+    assert folder.open().newest(None, AuditQuery()) == rows[::-1]

@@ -37,7 +37,7 @@ _TRIES = 5
 class DeltaAuditTable:
     """auditing.AuditTable on one Delta table, its head anchored outside of it.
 
-    One thread appends and maintains; `newest` and `verify` may run beside it.
+    One thread appends; one maintains beside it, and any number asks and verifies.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class DeltaAuditTable:
         except StorageUnavailable as error:
             raise StorageUnavailable(error.detail, **error.facts, outcome="none") from error
         with self._committing:
+            self._check_usable()
             self._commit(file, statistics)
             self._files = (*self._files, file)
             self._last_us = rows[-1].row.at_us
@@ -103,20 +104,24 @@ class DeltaAuditTable:
                 self._failure = StorageUnavailable(error.detail, **error.facts, outcome="unknown")
                 raise copy(self._failure) from error
 
-    def maintain(self) -> bool:
+    def maintenance_due(self) -> bool:
+        return bool(to_join(self._files, self._limits))
+
+    def maintain(self) -> None:
         self._check_usable()
         old = to_join(self._files, self._limits)
         if not old:
-            return False
+            return
         file, statistics = join(self._location, old, self._log.epoch, AUDIT)
         with self._committing:
+            self._check_usable()
             self._commit(file, statistics, old)
-            self._files = (*self._files[: len(self._files) - len(old)], file)
-        self._check_usable()
-        self._log.checkpoint()
+            first = self._files.index(old[0])
+            self._files = (*self._files[:first], file, *self._files[first + len(old) :])
+            self._check_usable()
+            self._log.checkpoint()
         for replaced in old:
             self._location.delete(replaced.name)
-        return True
 
     def newest(self, cube_id: str | None, query: AuditQuery) -> list[AuditRow]:
         for _ in range(_TRIES):

@@ -53,8 +53,11 @@ class PlainAuditTable:
             if rows:
                 storage.anchored = (len(storage.rows), rows[-1].hash)
 
-    def maintain(self) -> bool:
+    def maintenance_due(self) -> bool:
         return False
+
+    def maintain(self) -> None:
+        return None
 
     def newest(self, cube_id: str | None, query: AuditQuery) -> list[AuditRow]:
         with self._storage.lock:
