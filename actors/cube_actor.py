@@ -12,6 +12,7 @@ from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
 from actors.instance_claim import InstanceClaim
 from actors.listing_differences import DifferencePage
+from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
@@ -53,6 +54,9 @@ class CubeActor:
 
     def read_cube(self, caller: Caller, cube_id: str) -> CubeView:
         return self._call(lambda: self._host.read_cube(caller, cube_id))
+
+    def shown_cube(self, caller: Caller, cube_id: str) -> CubeView:
+        return self._call(lambda: self._host.shown_cube(caller, cube_id))
 
     def change_cube(self, caller: Caller, cube_id: str, name: str | None, policy: Mapping[str, Any] | None) -> CubeView:
         return self._call(lambda: self._host.change_cube(caller, cube_id, name, policy))
@@ -98,6 +102,9 @@ class CubeActor:
 
     def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
         return self._call(lambda: self._host.verify(caller, cube_id))
+
+    def audit(self, caller: Caller, cube_id: str, query: AuditQuery) -> tuple[AuditRow, ...]:
+        return self._call(lambda: self._host.audit(caller, cube_id, query))
 
     def set_access(self, access: CubeAccess) -> None:
         self._host.set_access(access)

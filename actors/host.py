@@ -8,49 +8,40 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from actors.access import AccessTable
 from actors.answers import settled, told
+from actors.audit import AuditLog
 from actors.clock import SystemClock
 from actors.errors import CubeNotFound, Fenced, MemosError
-from actors.footprint import footprint
+from actors.host_reading import HostReading
 from actors.lineage import Lineage
-from actors.listing import page_of
 from actors.listing_differences import DifferencePage
 from actors.memory import commands
+from actors.memory.auditing import AuditAction, Note
 from actors.memory.commands import CubeDraft
 from actors.memory.cube import CubeState
-from actors.memory.draft import Origin
 from actors.memory.governance import AccessSource, Action, Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
-from actors.memory.ports import Clock, Embedder, JsonObject
+from actors.memory.ports import Clock, Embedder
 from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
-    CubeHits,
     CubeView,
-    ListMemories,
     Moment,
     MoveMemory,
     NewCube,
-    Page,
-    SearchCube,
-    VerifyReport,
     Wait,
 )
-from actors.memory.sources import shown
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from actors.memory_budget import MemoryBudget
-from actors.owned_shards import OwnedShards
 from actors.shard import Shard
-from actors.shard_opening import HostSpec, open_shard
+from actors.shard_opening import HostSpec, open_audit, open_shard
 from actors.time_machine import TimeMachine
 
 __all__ = ["CubeHost", "HostSpec"]
@@ -58,46 +49,57 @@ __all__ = ["CubeHost", "HostSpec"]
 log = logging.getLogger(__name__)
 
 
-class CubeHost:
-    """The shards that one process owns. `open_shard(number, budget)` opens one of `spec.shards`."""
+class CubeHost(HostReading):
+    """What can be asked of the cubes of the shards that one process owns."""
 
     def __init__(
         self,
         spec: HostSpec,
         open_shard: Callable[[int, MemoryBudget], Shard],
+        open_audit: Callable[[int], AuditLog],
         access: AccessSource,
         clock: Clock,
     ) -> None:
-        self._spec = spec
-        self._budget = budget = MemoryBudget(spec.open_bytes)
-        self._clock = clock
-        self._access = AccessTable(access)
-        self._shards = OwnedShards(spec.name, spec.shards, spec.shard_count, lambda number: open_shard(number, budget))
-        self._time = TimeMachine(self._enter, self._access, clock)
-        self.lineage = Lineage(self._enter, self._origin, self._access)
+        super().__init__(spec, open_shard, open_audit, access, clock)
+        self._time = TimeMachine(self._entered, self._access, clock)
+        self.lineage = Lineage(self._entered, self._origin, self._access)
 
     @classmethod
     def open(cls, spec: HostSpec, embedder: Embedder, access: AccessSource) -> CubeHost:
         """Claim every shard of the spec on its storage. Raises what opening a journal raises."""
-        return cls(spec, lambda number, budget: open_shard(spec, number, embedder, budget), access, SystemClock())
+        return cls(
+            spec,
+            lambda number, budget: open_shard(spec, number, embedder, budget),
+            lambda number: open_audit(spec, number),
+            access,
+            SystemClock(),
+        )
 
     # cubes
 
     def create_cube(self, caller: Caller, cube_id: str) -> CubeView:
         """Record a registered cube's first event; a repeat changes nothing."""
-        return self.read_cube(caller, cube_id)
+        return self.shown_cube(caller, cube_id)
+
+    def shown_cube(self, caller: Caller, cube_id: str) -> CubeView:
+        """The manifest as the answer of a change that the system shard decided on, and has in its audit."""
+        note = Note(AuditAction.READ, detail={"what": "cube"})
+        with self._refused(caller, cube_id, note), self._enter(caller, Action.READ, cube_id).reading(cube_id) as cube:
+            return self._view(caller, cube.state)
 
     def read_cube(self, caller: Caller, cube_id: str) -> CubeView:
-        shard = self._enter(caller, Action.READ, cube_id)
-        with shard.reading(cube_id) as cube:
+        note = Note(AuditAction.READ, detail={"what": "cube"})
+        with self._entered(caller, Action.READ, cube_id, note) as shard, shard.reading(cube_id) as cube:
             return self._view(caller, cube.state)
 
     def change_cube(self, caller: Caller, cube_id: str, name: str | None, policy: Mapping[str, Any] | None) -> CubeView:
-        shard = self._enter(caller, Action.CONFIGURE, cube_id)
-        origin = self._origin(caller)
-        shard.run(cube_id, lambda draft: commands.configure(draft, origin, name, policy))
-        with shard.reading(cube_id) as cube:
-            return self._view(caller, cube.state)
+        changed = [part for part, value in (("name", name), ("policy", policy)) if value is not None]
+        note = Note(AuditAction.CHANGE, detail={"what": "cube", "changed": changed})
+        with self._entered(caller, Action.CONFIGURE, cube_id, note) as shard:
+            origin = self._origin(caller)
+            shard.run(cube_id, lambda draft: commands.configure(draft, origin, name, policy))
+            with shard.reading(cube_id) as cube:
+                return self._view(caller, cube.state)
 
     def _view(self, caller: Caller, state: CubeState) -> CubeView:
         access = self._access.cube(state.cube_id)
@@ -126,6 +128,7 @@ class CubeHost:
 
     def add_many(self, cube_id: str, asked: Sequence[tuple[Caller, AddMemories]]) -> list[Added | MemosError]:
         """Several adds to one cube, in order, each answered with what `add` returns or raises. Raises Fenced."""
+        self._audit_of(cube_id).check()
         answers: list[MemosError | Future[Added]] = []
         with ExitStack() as pinned:
             for caller, request in asked:
@@ -134,6 +137,8 @@ class CubeHost:
                 except Exception as error:  # noqa: BLE001 - as in search_many
                     answers.append(told(error))
             done = [settled(answer) for answer in answers]  # all of them, while the cube is pinned
+        for (caller, request), answer in zip(asked, done, strict=True):
+            self._note_add(caller, cube_id, request, answer)
         for answer in done:
             if isinstance(answer, Fenced):
                 raise answer
@@ -142,8 +147,7 @@ class CubeHost:
             for answer, (_, request) in zip(done, asked, strict=True)
             if isinstance(answer, Added) and request.wait is Wait.INDEX
         ]
-        added = any(isinstance(answer, Added) for answer in done)
-        shard = self._shards.find(cube_id, self._access.cube(cube_id)) if added else None
+        shard = self._shards.get(self._number_of(cube_id))
         if shard is not None:
             if waiting:
                 shard.wait_indexed(cube_id, max(waiting))
@@ -151,6 +155,15 @@ class CubeHost:
                 if isinstance(answer, Added):
                     shard.promise(cube_id, answer.version)
         return done
+
+    def _note_add(self, caller: Caller, cube_id: str, request: AddMemories, answer: Added | MemosError) -> None:
+        note = Note(AuditAction.CREATE, detail={"what": "memories", "count": len(request.memories)})
+        error = answer if isinstance(answer, MemosError) else None
+        if isinstance(answer, Added):
+            note.memory_id = answer.memories[0].id if len(answer.memories) == 1 else ""
+            note.detail["version"] = answer.version
+            note.ids = tuple(memory.id for memory in answer.memories)
+        self._conclude(caller, cube_id, note, error)
 
     def _submit_add(self, pinned: ExitStack, caller: Caller, cube_id: str, request: AddMemories) -> Future[Added]:
         shard = self._enter(caller, Action.ADD, cube_id)
@@ -160,41 +173,27 @@ class CubeHost:
         return pinned.enter_context(shard.submitted(cube_id, decide))
 
     def change_memory(self, caller: Caller, cube_id: str, request: ChangeMemory) -> Memory:
-        shard = self._enter(caller, Action.CHANGE, cube_id)
-        origin = self._origin(caller)
-        return shard.run(cube_id, lambda draft: commands.change(draft, origin, request))
+        note = Note(AuditAction.CHANGE, request.memory_id[:64])
+        with self._entered(caller, Action.CHANGE, cube_id, note) as shard:
+            origin = self._origin(caller)
+            changed = shard.run(cube_id, lambda draft: commands.change(draft, origin, request))
+            note.detail = {"version": changed.version, "changed": sorted(request.set)}
+            return changed
 
     def move_memory(self, caller: Caller, cube_id: str, request: MoveMemory) -> Memory:
         """A requested transition; the role that it takes depends on the states it leads between."""
-        shard = self._enter(caller, Action.READ, cube_id)
-        origin = self._origin(caller)
+        note = Note(AuditAction.TRANSITION, request.memory_id[:64], {"to": request.to.value})
+        if request.into:
+            note.detail["into"] = request.into[:64]
+        with self._entered(caller, Action.READ, cube_id, note) as shard:
+            origin = self._origin(caller)
 
-        def decide(draft: CubeDraft) -> Memory:
-            return commands.move(
-                draft, origin, request, lambda action: _ignore(self._access.authorise(caller, action, cube_id))
-            )
+            def decide(draft: CubeDraft) -> Memory:
+                return commands.move(
+                    draft, origin, request, lambda action: _ignore(self._access.authorise(caller, action, cube_id))
+                )
 
-        return shard.run(cube_id, decide)
-
-    def list_memories(self, caller: Caller, cube_id: str, request: ListMemories) -> Page[Memory]:
-        shard = self._enter(caller, Action.READ, cube_id)
-        with shard.reading(cube_id) as cube:
-            found = page_of(cube.state, request, self._time.version_of(cube.state, request.as_of))
-        return Page(tuple(self.lineage.visible(caller, memory) for memory in found.items), found.next)
-
-    def read_memory(self, caller: Caller, cube_id: str, memory_id: str, as_of: Moment | None) -> Memory:
-        shard = self._enter(caller, Action.READ, cube_id)
-        with shard.reading(cube_id) as cube:
-            version = self._time.version_of(cube.state, as_of)
-            memory = shown(cube.state, cube.state.at(memory_id[:64], version), version)
-        return self.lineage.visible(caller, memory)
-
-    def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
-        """The memory after each change of it, oldest first."""
-        shard = self._enter(caller, Action.READ, cube_id)
-        with shard.reading(cube_id) as cube:
-            found = cube.state.revisions(memory_id[:64])
-        return tuple(self.lineage.visible(caller, memory) for memory in found)
+            return shard.run(cube_id, decide)
 
     # time
 
@@ -207,34 +206,6 @@ class CubeHost:
     def plan_fork(self, caller: Caller, cube_id: str, request: ForkCube) -> NewCube:
         return self._time.plan_fork(caller, cube_id, request)
 
-    # searching
-
-    def search(self, caller: Caller, cube_id: str, request: SearchCube) -> CubeHits:
-        shard = self._enter(caller, Action.SEARCH, cube_id)
-        self._time.check_past(request.as_of)
-        return shard.search(cube_id, request)
-
-    def search_many(self, cube_id: str, asked: Sequence[tuple[Caller, SearchCube]]) -> list[CubeHits | MemosError]:
-        """Several searches of one cube, each answered with its hits or with what it raised. Raises Fenced."""
-        began = time.monotonic()
-        answers: list[CubeHits | MemosError] = []
-        for caller, request in asked:
-            try:
-                shard = self._enter(caller, Action.SEARCH, cube_id)
-                self._time.check_past(request.as_of)
-                answers.append(shard.search(cube_id, request, time.monotonic() - began))
-            except Fenced:
-                raise
-            except Exception as error:  # noqa: BLE001 - the loop of a call for several: each is told its own
-                answers.append(told(error))
-        return answers
-
-    def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
-        shard = self._enter(caller, Action.VERIFY, cube_id)
-        problems = shard.verify(cube_id)
-        with shard.reading(cube_id) as cube:
-            return VerifyReport(cube_id, cube.state.version, tuple(problems))
-
     # governance, pushed by the gateway before it acknowledges a change
 
     def set_access(self, access: CubeAccess) -> None:
@@ -242,41 +213,6 @@ class CubeHost:
 
     def set_cluster_access(self, access: ClusterAccess) -> None:
         self._access.set_cluster(access)
-
-    # running
-
-    def status(self) -> JsonObject:
-        return {
-            "host": self._spec.name,
-            **footprint(),
-            "memory": self._budget.status(),
-            "shards": {str(number): shard.status() for number, shard in self._shards.items()},
-        }
-
-    def ready(self) -> list[str]:
-        """What is not ready yet, in words; empty when all is."""
-        return [reason for _, shard in self._shards.items() for reason in shard.not_ready()]
-
-    def close(self) -> None:
-        """Drain the writers and leave everything on storage."""
-        self._shards.close()
-
-    def _enter(self, caller: Caller, action: Action, cube_id: str) -> Shard:
-        """Authorise; then the cube's shard, the cube having its first event."""
-        self._access.authorise(caller, action, cube_id)
-        access = self._access.cube(cube_id)
-        shard = self._shards.of(cube_id, access)
-        if access is not None:
-            origin = Origin(access.owner, caller.request_id, self._clock.now_us())
-            if access.fork is None:
-                shard.ensure_created(cube_id, origin, access.owner, access.name, dict(access.policy))
-            else:
-                settings = {"owner": access.owner, "name": access.name, "policy": dict(access.policy)}
-                shard.ensure_forked(cube_id, access.fork, origin, settings)
-        return shard
-
-    def _origin(self, caller: Caller, idempotency: str = "") -> Origin:
-        return Origin(caller.principal, caller.request_id, self._clock.now_us(), idempotency)
 
 
 def _ignore(_: object) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from actors.access import AccessTable
 from actors.listing import Cursor
+from actors.memory.auditing import AuditAction, Note
 from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.cube import CubeState
 from actors.memory.draft import Origin
@@ -16,45 +17,58 @@ from actors.memory.merging import Split, SplitMemory, split
 from actors.memory.origins import RecordedBy
 from actors.memory.provenance import Provenance, ReadProvenance, Related, VersionOrigin, related, versions
 from actors.memory.sources import shown
-from actors.shard import Shard
+from actors.owned_shards import Entered
 
 
 class Lineage:
-    """A part of CubeHost: `enter` authorises and gives the cube's shard, `origin` is what events are recorded with."""
+    """A part of CubeHost: `entered` authorises, gives the cube's shard and records; `origin` is what events carry."""
 
     def __init__(
         self,
-        enter: Callable[[Caller, Action, str], Shard],
+        entered: Entered,
         origin: Callable[[Caller], Origin],
         access: AccessTable,
     ) -> None:
-        self._enter = enter
+        self._entered = entered
         self._origin = origin
         self._access = access
 
     def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split:
         """Undo a merge, or all merges into a memory. Raises as `merging.split` does."""
-        shard = self._enter(caller, Action.TRANSITION, cube_id)
-        origin = self._origin(caller)
-        return shard.run(cube_id, lambda draft: split(draft, origin, request))
+        note = Note(AuditAction.TRANSITION, request.memory_id[:64], {"what": "split"})
+        with self._entered(caller, Action.TRANSITION, cube_id, note) as shard:
+            origin = self._origin(caller)
+            done = shard.run(cube_id, lambda draft: split(draft, origin, request))
+            note.detail["version"] = done.version
+            note.ids = tuple(memory.id for memory in done.memories)
+            return done
 
     def consolidate(self, caller: Caller, cube_id: str, request: ConsolidateCube) -> Consolidated:
         """A bounded step of merging near-duplicates and linking contradictions."""
-        shard = self._enter(caller, Action.TRANSITION, cube_id)
-        return shard.consolidator.step(cube_id, request, self._origin(caller))
+        note = Note(AuditAction.TRANSITION, detail={"what": "consolidation"})
+        with self._entered(caller, Action.TRANSITION, cube_id, note) as shard:
+            done = shard.consolidator.step(cube_id, request, self._origin(caller))
+            note.detail |= {"merged": done.merged, "linked": done.linked}
+            return done
 
     def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance:
         """A page of where a memory came from and what became of it. What lies in a cube that the caller has no role on
         is left out.
         """
-        shard = self._enter(caller, Action.READ, cube_id)
-        with shard.reading(cube_id) as cube:
-            found = provenance_page(cube.state, request)
-            begins = cube.state.origins.begins
-        unknown = [version.cube_version for version in found.versions if version.cube_version < begins]
-        if unknown:
-            noted = shard.recorded_by(cube_id, unknown)
-            found = replace(found, versions=tuple(_completed(version, noted) for version in found.versions))
+        note = Note(AuditAction.READ, request.memory_id[:64], {"what": "provenance"})
+        with self._entered(caller, Action.READ, cube_id, note) as shard:
+            with shard.reading(cube_id) as cube:
+                found = provenance_page(cube.state, request)
+                begins = cube.state.origins.begins
+            unknown = [version.cube_version for version in found.versions if version.cube_version < begins]
+            if unknown:
+                noted = shard.recorded_by(cube_id, unknown)
+                found = replace(found, versions=tuple(_completed(version, noted) for version in found.versions))
+            found = self._told(caller, found, cube_id)
+            note.ids = tuple(tied.memory.id for tied in found.related if tied.memory is not None)
+            return found
+
+    def _told(self, caller: Caller, found: Provenance, cube_id: str) -> Provenance:
         seen = tuple(tied for tied in found.related if self._visible(caller, tied.reference, cube_id))
         told = tuple(
             replace(version, derived_from=self._seen(caller, version.derived_from, cube_id))

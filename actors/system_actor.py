@@ -9,7 +9,8 @@ import ray
 
 from actors.errors import StorageError
 from actors.instance_claim import InstanceClaim
-from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
+from actors.memory.auditing import AuditQuery, AuditReport, AuditRow
+from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import JsonObject
 from actors.memory.requests import (
     CubeSummary,
@@ -71,6 +72,9 @@ class SystemActor:
     def forks_of(self, cube_id: str) -> tuple[str, ...]:
         return self._host.forks_of(cube_id)
 
+    def asked_access(self, caller: Caller, action: Action, cube_id: str) -> CubeAccess | None:
+        return self._host.asked_access(caller, action, cube_id)
+
     def cluster_access(self) -> ClusterAccess:
         return self._host.cluster_access()
 
@@ -102,6 +106,12 @@ class SystemActor:
     def ready(self) -> list[str]:
         return self._host.ready()
 
+    def audit(self, caller: Caller, cube_id: str, query: AuditQuery) -> tuple[AuditRow, ...]:
+        return self._host.audit(caller, cube_id, query)
+
+    def verify_audit(self, caller: Caller, cube_id: str) -> AuditReport:
+        return self._host.verify_audit(caller, cube_id)
+
     def verify(self) -> list[str]:
         return self._host.verify()
 
@@ -126,6 +136,11 @@ class RemoteAccess:
     def cube_access(self, cube_id: str) -> CubeAccess | None:
         """Raises Unavailable when the system host does not answer."""
         access: CubeAccess | None = self._calls.call("cube_access", cube_id)
+        return access
+
+    def asked_access(self, caller: Caller, action: Action, cube_id: str) -> CubeAccess | None:
+        """Raises Unavailable when the system host does not answer."""
+        access: CubeAccess | None = self._calls.call("asked_access", caller, action, cube_id)
         return access
 
     def cluster_access(self) -> ClusterAccess:

@@ -6,8 +6,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from actors.audit import AuditLog
 from actors.clock import SystemClock
 from actors.memory.draft import Sealer
+from actors.stores.audit import DeltaAuditTable
 from actors.stores.journal import DeltaJournal
 from actors.stores.location import StorageSpec
 from actors.stores.snapshots import SnapshotFolder
@@ -32,12 +34,14 @@ def open_system(spec: SystemSpec) -> SystemHost:
     journal = DeltaJournal(
         StorageSpec(f"{base}/journal", options), StorageSpec(f"{base}/anchors", options), spec.chain_key
     )
+    table, anchors = StorageSpec(f"{base}/audit", options), StorageSpec(f"{base}/audit-anchors", options)
     host = SystemHost(
         SystemParts(
             journal=journal,
             snapshots=SnapshotFolder(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
             sealer=Sealer(spec.chain_key, secrets.token_bytes),
             clock=SystemClock(),
+            audit=AuditLog("the system shard", lambda: DeltaAuditTable(table, anchors, spec.chain_key), SystemClock()),
             queue_limit=spec.queue_limit,
         )
     )

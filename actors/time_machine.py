@@ -7,11 +7,11 @@ owns the copy; of a cube that shows some of its readers less than is there it ta
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
 
 from actors.access import AccessTable
 from actors.errors import VersionNotFound
 from actors.listing_differences import DifferencePage, differences_of
+from actors.memory.auditing import AuditAction, Note
 from actors.memory.cube import CubeState
 from actors.memory.draft import Origin
 from actors.memory.governance import Action, Caller, role_on
@@ -19,20 +19,14 @@ from actors.memory.ports import Clock
 from actors.memory.requests import ForkPoint, Moment, NewCube
 from actors.memory.time_commands import roll_back
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
-from actors.shard import Shard
-
-
-class Enter(Protocol):
-    """Authorises, and gives the cube's shard."""
-
-    def __call__(self, caller: Caller, action: Action, cube_id: str) -> Shard: ...
+from actors.owned_shards import Entered
 
 
 class TimeMachine:
-    """Safe to use from many threads."""
+    """A part of CubeHost: `entered` authorises, gives the cube's shard and records. Safe to use from many threads."""
 
-    def __init__(self, enter: Enter, access: AccessTable, clock: Clock) -> None:
-        self._enter = enter
+    def __init__(self, entered: Entered, access: AccessTable, clock: Clock) -> None:
+        self._entered = entered
         self._access = access
         self._clock = clock
 
@@ -55,29 +49,38 @@ class TimeMachine:
 
     def roll_back(self, caller: Caller, cube_id: str, to: Moment, reason: str) -> RolledBack:
         """Durable when it returns; raises VersionNotFound for what the cube has not reached."""
-        shard = self._enter(caller, Action.ROLL_BACK, cube_id)
-        self.check_past(to)
-        origin = Origin(caller.principal, caller.request_id, self._clock.now_us())
-        return shard.run(cube_id, lambda draft: roll_back(draft, origin, to, reason))
+        note = Note(AuditAction.CHANGE, detail={"what": "rollback"})
+        with self._entered(caller, Action.ROLL_BACK, cube_id, note) as shard:
+            self.check_past(to)
+            origin = Origin(caller.principal, caller.request_id, self._clock.now_us())
+            done = shard.run(cube_id, lambda draft: roll_back(draft, origin, to, reason))
+            note.detail |= {"to": done.to, "version": done.version, "changed": done.changed}
+            return done
 
     def compare(self, caller: Caller, cube_id: str, request: CompareVersions) -> DifferencePage:
         """A page of what is different between two moments."""
-        shard = self._enter(caller, Action.READ, cube_id)
-        self.check_past(request.first)
-        self.check_past(request.second)
-        with shard.reading(cube_id) as cube:
-            return differences_of(cube.state, request)
+        note = Note(AuditAction.READ, detail={"what": "diff"})
+        with self._entered(caller, Action.READ, cube_id, note) as shard:
+            self.check_past(request.first)
+            self.check_past(request.second)
+            with shard.reading(cube_id) as cube:
+                page = differences_of(cube.state, request)
+            note.detail |= {"from": page.first, "to": page.second}
+            note.ids = tuple(memory.id for each in page.items if (memory := each.after or each.before) is not None)
+            return page
 
     def plan_fork(self, caller: Caller, cube_id: str, request: ForkCube) -> NewCube:
         """What is to be registered as a fork: it lives with its origin, and is bound by the policy that its origin has
         now, whatever that was at the fork point. Changes nothing.
         """
-        shard = self._enter(caller, Action.FORK, cube_id)
-        self.check_past(request.as_of)
-        with shard.reading(cube_id) as cube:
-            state = cube.state
-            version, policy = state.version_of(request.as_of), state.policy
-            name = state.name if request.name is None else request.name
-        if policy.get("redaction", {}).get("mode") == "mask":
-            self._access.authorise(caller, Action.CONFIGURE, cube_id)
-        return NewCube(request.id, name, policy, ForkPoint(cube_id, version), shard.number)
+        note = Note(AuditAction.READ, detail={"what": "fork", "into": request.id[:128]})
+        with self._entered(caller, Action.FORK, cube_id, note) as shard:
+            self.check_past(request.as_of)
+            with shard.reading(cube_id) as cube:
+                state = cube.state
+                version, policy = state.version_of(request.as_of), state.policy
+                name = state.name if request.name is None else request.name
+            if policy.get("redaction", {}).get("mode") == "mask":
+                self._access.authorise(caller, Action.CONFIGURE, cube_id)
+            note.detail["version"] = version
+            return NewCube(request.id, name, policy, ForkPoint(cube_id, version), shard.number)

@@ -14,6 +14,7 @@ from typing import Any
 
 from actors.errors import CubeNotFound, Unavailable
 from actors.listing_differences import DifferencePage
+from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.item import Memory
 from actors.memory.ports import Clock, JsonObject
@@ -42,6 +43,7 @@ from actors.memory.requests import (
 from actors.memory.system import Identity
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from cluster.calling import RetryRule, repeated
+from cluster.cube_audit import CubeAudit
 from cluster.cube_calls import CubeCalls
 from cluster.cube_places import CubePlaces
 from cluster.directory import SYSTEM, Directory, host_name
@@ -77,6 +79,7 @@ class Gateway(LineageCalls):
         self._places = CubePlaces(parts.directory, parts.topology)
         self._cubes = CubeCalls(parts.directory, self._places)
         self._health = Health(parts.directory, parts.topology, parts.status_within_s)
+        self._audits = CubeAudit(self._host, self._system)
 
     # keys and principals
 
@@ -160,19 +163,19 @@ class Gateway(LineageCalls):
 
     async def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeView:
         """The cube as it was; when it returns, the cube is hidden from everyone."""
-        view = await self.read_cube(caller, cube_id)
+        view = await self._shown(caller, cube_id)
         await self._push(cube_id, await self._system("archive_cube", caller, cube_id, reason))
         return view
 
     async def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeView:
         """In force when it returns."""
         await self._push(cube_id, await self._system("put_grant", caller, cube_id, principal, role))
-        return await self.read_cube(caller, cube_id)
+        return await self._shown(caller, cube_id)
 
     async def remove_grant(self, caller: Caller, cube_id: str, principal: str) -> CubeView:
         """In force when it returns."""
         await self._push(cube_id, await self._system("remove_grant", caller, cube_id, principal))
-        return await self.read_cube(caller, cube_id)
+        return await self._shown(caller, cube_id)
 
     # memories
 
@@ -205,8 +208,10 @@ class Gateway(LineageCalls):
         return memories
 
     async def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
-        report: VerifyReport = await self._host(cube_id, "verify", caller, cube_id)
-        return report
+        return await self._audits.verified(caller, cube_id)
+
+    async def audit(self, caller: Caller, cube_id: str, query: AuditQuery, cursor: str | None) -> Page[AuditRow]:
+        return await self._audits.page(caller, cube_id, query, cursor)
 
     async def search(self, caller: Caller, cube_ids: Sequence[str], request: SearchCube) -> CubeHits:
         """The best `top_k` over the cubes. A cube whose host does not answer becomes a Shortfall; any other
@@ -254,6 +259,10 @@ class Gateway(LineageCalls):
         return await self._health.ready()
 
     # inside
+
+    async def _shown(self, caller: Caller, cube_id: str) -> CubeView:
+        view: CubeView = await self._host(cube_id, "shown_cube", caller, cube_id)
+        return view
 
     async def _system(self, method: str, *args: Any) -> Any:
         return await repeated(self._parts.retry, lambda: self._parts.directory.call(SYSTEM, method, *args))

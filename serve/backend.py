@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from actors.listing_differences import DifferencePage
+from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.governance import Caller, Role
 from actors.memory.item import Memory
@@ -56,7 +57,7 @@ class Access(Protocol):
     """Keys and principals."""
 
     async def authenticate(self, secret: str, request_id: str) -> Identity:
-        """Raises Unauthenticated for a key that is unknown, expired or revoked."""
+        """Raises Unauthenticated for a key that is unknown, expired or revoked; the empty one stands for none."""
         ...
 
     async def create_key(self, caller: Caller, new: NewKey) -> IssuedKey: ...
@@ -98,6 +99,10 @@ class Cubes(Protocol):
     async def compare(self, caller: Caller, cube_id: str, request: CompareVersions) -> DifferencePage: ...
 
     async def verify(self, caller: Caller, cube_id: str) -> VerifyReport: ...
+
+    async def audit(self, caller: Caller, cube_id: str, query: AuditQuery, cursor: str | None) -> Page[AuditRow]:
+        """Newest first, those of every answer given before included; the cube "": of the system. Owners, governors."""
+        ...
 
 
 class Memories(Protocol):

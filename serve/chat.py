@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from actors.errors import Forbidden, InvalidRequest, MemosError, ModelNotFound
+from actors.memory.auditing import AuditAction
 from actors.memory.item import Form, Memory
 from actors.memory.ports import ChatTurn, Clock, JsonObject, Sampling
 from actors.memory.requests import AddMemories, Shortfall
@@ -188,6 +189,7 @@ class ChatService:
             cube_ids=conversation.cube_ids,
             top_k=options.top_k,
             as_of=options.as_of,
+            purpose=AuditAction.CHAT,
         )
         caller = conversation.identity.caller
         memories, hits = await recall(self._retrieval, caller, question, conversation.turns)

@@ -15,14 +15,15 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from serve.client_lineage import LineageMethods
+from serve.client_time import TimeMethods
 from serve.client_transport import MemosConnectionError, MemosHTTPError, Transport, path_of
 from serve.client_types import (
     Added,
     AddedMemory,
+    AuditRow,
     ChatAnswer,
     ChatDelta,
     Cube,
-    Difference,
     Job,
     Json,
     Key,
@@ -30,11 +31,9 @@ from serve.client_types import (
     Page,
     Principal,
     Result,
-    RolledBack,
     SearchAnswer,
     Verification,
     read,
-    read_difference,
 )
 
 __all__ = ["MemosClient", "MemosConnectionError", "MemosHTTPError"]
@@ -42,7 +41,7 @@ __all__ = ["MemosClient", "MemosConnectionError", "MemosHTTPError"]
 T = TypeVar("T")
 
 
-class MemosClient(LineageMethods):
+class MemosClient(LineageMethods, TimeMethods):
     """A connection to one server. Every method raises MemosHTTPError with what the server's problem says.
 
     Reads are retried on 429, 503 and lost connections, and so are adds, which carry an idempotency key; nothing else.
@@ -96,24 +95,17 @@ class MemosClient(LineageMethods):
     def remove_grant(self, cube_id: str, principal: str) -> Cube:
         return self._read(Cube, "DELETE", path_of("cubes", cube_id, "grants", principal))
 
-    def fork(
-        self, cube_id: str, fork_id: str | None = None, as_of: int | str | None = None, name: str | None = None
-    ) -> Cube:
-        """A new cube that begins as this one was; now when `as_of` is left out."""
-        given = {"id": fork_id, "as_of": as_of, "name": name}
-        body = {key: value for key, value in given.items() if value is not None}
-        return self._read(Cube, "POST", path_of("cubes", cube_id, "fork"), body=body)
-
-    def rollback(self, cube_id: str, to: int | str, reason: str = "") -> RolledBack:
-        return self._read(RolledBack, "POST", path_of("cubes", cube_id, "rollback"), body={"to": to, "reason": reason})
-
-    def diff(self, cube_id: str, first: int | str, second: int | str, page_size: int = 100) -> Iterator[Difference]:
-        """What is different at `second` from `first`, in order of the memories' first record."""
-        query = {"from": first, "to": second}
-        return self._all(Difference, path_of("cubes", cube_id, "diff"), page_size, query, read_difference)
-
     def verify(self, cube_id: str) -> Verification:
         return self._read(Verification, "GET", path_of("cubes", cube_id, "verify"))
+
+    def audit(
+        self, cube_id: str | None = None, narrowed: Mapping[str, str | None] | None = None, page_size: int = 200
+    ) -> Iterator[AuditRow]:
+        """A cube's audit, newest first; without a cube, that of the system. `narrowed` may have principal, action,
+        memory, request, since and until.
+        """
+        path = path_of("cubes", cube_id, "audit") if cube_id else "/v1/audit"
+        return self._all(AuditRow, path, page_size, narrowed)
 
     # memories
 

@@ -186,12 +186,27 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """`problems` is empty when the chain of the cube's events holds."""
+    """`problems` is empty when the chains of the cube's events and of its audit hold."""
 
     cube: str
     ok: bool
     events: int
     problems: tuple[str, ...]
+    audit_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who did, read or tried what, when, in which request. `principal` None: the key of the request was none."""
+
+    at: str
+    principal: str | None
+    action: str
+    cube: str | None
+    request: str
+    detail: Mapping[str, Any]
+    memory: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

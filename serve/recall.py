@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from actors.memory.governance import Caller
 from actors.memory.item import Kind, Memory
@@ -103,4 +104,4 @@ def cut_to_bytes(text: str, limit: int) -> str:
 
 
 def _asking_for(question: Question, top_k: int) -> Question:
-    return Question(question.query, question.cube_ids, top_k, question.filter, question.as_of, question.channels)
+    return replace(question, top_k=top_k)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TypeVar
 
+from actors.memory.auditing import AuditRow
 from actors.memory.consolidation import Consolidated
 from actors.memory.item import Memory, Reference
 from actors.memory.merging import Split
@@ -96,7 +98,28 @@ def cube(view: CubeView) -> JsonObject:
 
 def verify_report(report: VerifyReport) -> JsonObject:
     problems = list(report.problems)
-    return {"cube": report.cube_id, "ok": not problems, "events": report.events, "problems": problems}
+    return {
+        "cube": report.cube_id,
+        "ok": not problems,
+        "events": report.events,
+        "audit_rows": report.audit_rows,
+        "problems": problems,
+    }
+
+
+def audit_row(row: AuditRow) -> JsonObject:
+    """A row's detail is there as it was recorded; `ids` are the memories that the answer showed."""
+    detail = json.loads(row.detail)
+    return {
+        "at": format_time(row.at_us),
+        "principal": row.principal or None,
+        "key": row.key_id or None,
+        "action": row.action.value,
+        "cube": row.cube_id or None,
+        "memory": row.memory_id or None,
+        "request": row.request_id,
+        "detail": {**detail, "ids": list(row.ids)} if row.ids else detail,
+    }
 
 
 def key(view: KeyView) -> JsonObject:

@@ -14,11 +14,21 @@ DEFAULTS: Policy = {
     "retention": {"archive_after_days": None},
     "promotion": {"enabled": False},
     "distillation": {"enabled": False},
+    "audit": {"queries": "digest"},
 }
 
 _NEUTRAL: Policy = DEFAULTS
 """What this build can honour: each part at its default. A policy is a promise, so a setting without
 an effect is refused instead of stored."""
+
+
+_CHOICES: dict[tuple[str, str], tuple[Any, ...]] = {("audit", "queries"): ("digest", "text")}
+"""Settings with more than one value that this build honours."""
+
+
+def keeps_queries(policy: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the audit keeps the texts of a cube's queries, not their digests alone."""
+    return policy.get("audit", {}).get("queries") == "text"
 
 
 def merged_policy(current: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> Policy:
@@ -32,7 +42,10 @@ def merged_policy(current: Mapping[str, Mapping[str, Any]], changes: Mapping[str
         for name, value in settings.items():
             if name not in DEFAULTS[part]:
                 raise InvalidRequest(f"unknown setting {part}.{name}; known: {', '.join(DEFAULTS[part])}")
-            if value != _NEUTRAL[part][name]:
+            choices = _CHOICES.get((part, name))
+            if choices is not None and value not in choices:
+                raise InvalidRequest(f"{part}.{name} must be one of: {', '.join(choices)}")
+            if choices is None and value != _NEUTRAL[part][name]:
                 raise PolicyUnavailable(
                     f"{part}.{name} = {value!r} is not available; only {_NEUTRAL[part][name]!r} is",
                     part=part,

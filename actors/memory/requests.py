@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from actors.memory.auditing import AuditAction
 from actors.memory.item import Kind, Memory, Reference
 from actors.memory.lifecycle import State
 from actors.memory.links import Absorption
@@ -152,6 +153,8 @@ class SearchCube:
     as_of: Moment | None = None
     channels: frozenset[Channel] = frozenset(Channel)
     explain: bool = False
+    purpose: AuditAction = AuditAction.SEARCH
+    """What the audit calls it: a search, or a chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +259,12 @@ class PrincipalView:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """`problems` is empty when chain and journal hold; the first entry names the first break."""
+    """`problems` is empty when journal, audit and their chains hold; the first entry names the first break."""
 
     cube_id: str
     events: int
     problems: tuple[str, ...]
+    audit_rows: int = 0
 
 
 class JobStatus(StrEnum):

@@ -89,7 +89,7 @@ def log(session: Session, cube_id: str, state: str | None, as_of: str | None, as
 @as_json
 @pass_session
 def verify(session: Session, cube_id: str, as_json: bool) -> None:
-    """Check the chain of CUBE's events; exit code 1 when it is broken."""
+    """Check the chains of CUBE's events and of its audit; exit code 1 when it is broken."""
     with session.client() as memos:
         report = memos.verify(cube_id)
     if as_json:
@@ -97,7 +97,7 @@ def verify(session: Session, cube_id: str, as_json: bool) -> None:
     if not report.ok:
         raise Failure(f"cube {cube_id}: {report.problems[0]}")
     if not as_json:
-        click.echo(f"cube {cube_id}: {report.events} events, the chain holds")
+        click.echo(f"cube {cube_id}: {report.events} events and {report.audit_rows} audit rows, the chain holds")
 
 
 @cube.command("delete")

@@ -60,11 +60,12 @@ class CubePage(Answer):
 
 
 class VerifyOut(Answer):
-    """`problems` is empty when the chain holds; its first entry names the first break."""
+    """`problems` is empty when the chains of events and audit hold; its first entry names the first break."""
 
     cube: str
     ok: bool
     events: int
+    audit_rows: int
     problems: list[str]
 
 

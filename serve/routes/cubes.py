@@ -91,7 +91,7 @@ async def remove_grant(cube: IdPath, principal: IdPath, caller: CallerOf, servic
 
 @router.get("/{cube}/verify", response_model=VerifyOut, responses=READ_ERRORS)
 async def verify(cube: IdPath, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
-    """Check the chain of the cube's events."""
+    """Check the chains of the cube's events and of its audit."""
     return JsonAnswer(rendering.verify_report(await services.backend.verify(caller, check_cube_id(cube))))
 
 

@@ -10,16 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
+from actors.audit import AuditLimits, AuditLog
 from actors.clock import SystemClock
 from actors.errors import Unavailable
 from actors.host import CubeHost, HostSpec
 from actors.memory.analysis import terms_of
 from actors.memory.draft import Sealer
-from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
+from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import Vectors
 from actors.memory.requests import AddMemories, NewMemory, SearchCube
 from actors.memory_budget import OPEN_BYTES, MemoryBudget
 from actors.shard import Shard, ShardLimits, ShardParts
+from actors.stores.audit import PlainAuditStorage, PlainAuditTable
 from actors.stores.journal.plain import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex
 from actors.stores.vectors.plain import PlainVectorIndex
@@ -57,6 +59,8 @@ class Catalogue:
     """An access source that tests write to."""
 
     cubes: dict[str, CubeAccess] = field(default_factory=dict)
+    strangers: list[tuple[str, Action, str]] = field(default_factory=list)
+    """Attempts on cubes that do not exist."""
     cluster: ClusterAccess = field(default_factory=lambda: ClusterAccess(frozenset({"gov"})))
 
     def register(self, cube_id: str, owner: str = "olga", **grants: Role) -> None:
@@ -65,8 +69,18 @@ class Catalogue:
     def cube_access(self, cube_id: str) -> CubeAccess | None:
         return self.cubes.get(cube_id)
 
+    def asked_access(self, caller: Caller, action: Action, cube_id: str) -> CubeAccess | None:
+        found = self.cube_access(cube_id)
+        if found is None:
+            self.strangers.append((caller.principal, action, cube_id))
+        return found
+
     def cluster_access(self) -> ClusterAccess:
         return self.cluster
+
+
+def plain_audit(storage: PlainAuditStorage, limits: AuditLimits | None = None) -> AuditLog:
+    return AuditLog(storage.name, lambda: PlainAuditTable(storage, KEY), SystemClock(), limits)
 
 
 class PlainRig:
@@ -74,6 +88,7 @@ class PlainRig:
 
     def __init__(self, limits: ShardLimits | None = None, open_bytes: int = OPEN_BYTES) -> None:
         self.storage = PlainStorage()
+        self.audited = PlainAuditStorage()
         self.snapshots = DictSnapshots()
         self.embedder = HashEmbedder()
         self.catalogue = Catalogue()
@@ -84,7 +99,7 @@ class PlainRig:
 
     def open(self) -> CubeHost:
         spec = HostSpec("host-0", "plain", "plain", (0,), 1, KEY, limits=self.limits, open_bytes=self.open_bytes)
-        return CubeHost(spec, self._open_shard, self.catalogue, SystemClock())
+        return CubeHost(spec, self._open_shard, lambda _: plain_audit(self.audited), self.catalogue, SystemClock())
 
     def reopen(self) -> None:
         self.host = self.open()

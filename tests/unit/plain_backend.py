@@ -21,6 +21,7 @@ from actors.errors import (
 from actors.lineage import provenance_page
 from actors.listing import page_of
 from actors.memory import commands
+from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.commands import CubeDraft
 from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.cube import CubeState
@@ -97,6 +98,9 @@ class PlainBackend(PlainTimeMachine):
     unanswered: list[JsonObject] = field(default_factory=list)
     searches: list[SearchCube] = field(default_factory=list)
     adds: list[AddMemories] = field(default_factory=list)
+    audits: list[AuditRow] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+    """Secrets that were refused."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(7)
@@ -153,6 +157,7 @@ class PlainBackend(PlainTimeMachine):
     async def authenticate(self, secret: str, request_id: str) -> PlainIdentity:
         self._fail("authenticate")
         if secret not in self.keys or self.keys[secret][0].revoked_at_us:
+            self.strangers.append(secret)
             raise Unauthenticated("this API key is not known")
         view = self.keys[secret][0]
         caller = Caller(view.principal, view.id, request_id)
@@ -225,6 +230,14 @@ class PlainBackend(PlainTimeMachine):
     async def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
         cube = self._enter(caller, Action.VERIFY, cube_id)
         return VerifyReport(cube_id, cube.state.version, ())
+
+    async def audit(self, caller: Caller, cube_id: str, query: AuditQuery, cursor: str | None) -> Page[AuditRow]:
+        if cube_id:
+            self._enter(caller, Action.AUDIT, cube_id)
+        else:
+            self._govern(caller)
+        rows = [row for row in reversed(self.audits) if row.cube_id == cube_id and query.matches(row)]
+        return _paged(rows, query.limit, cursor)
 
     # memories
 

@@ -36,6 +36,7 @@ from actors.memory.requests import (
     SearchCube,
     Wait,
 )
+from actors.memory_budget import MemoryBudget
 from actors.shard import Shard, ShardLimits
 from tests.unit.hosts import OWNER, PlainRig, query, texts
 from tests.unit.test_projection import eventually
@@ -87,7 +88,7 @@ def test_searches_of_one_call_wait_for_the_index_together_not_one_after_the_othe
     rig: PlainRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(100))
-    monkeypatch.setattr("actors.host.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    monkeypatch.setattr("actors.host_reading.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     waited: list[float] = []
 
     def search(shard: Shard, cube_id: str, request: SearchCube, waited_s: float = 0.0) -> CubeHits:
@@ -264,17 +265,17 @@ def test_a_shard_whose_reopening_failed_is_reopened_by_the_next_request(
     rig: PlainRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig.host.add(OWNER, "c", texts("kept"))
-    opened = rig.host._shards._open_shard
+    opened = rig.host._open_shard
     tries = []
 
-    def away_at_first(number: int) -> Shard:
+    def away_at_first(number: int, budget: MemoryBudget) -> Shard:
         tries.append(number)
         if len(tries) == 1:
             raise StorageUnavailable("storage is away for a moment")
-        return opened(number)
+        return opened(number, budget)
 
-    monkeypatch.setattr(rig.host._shards, "_open_shard", away_at_first)
-    rig.host._shards._shards[0]._on_damage("lexical", Corrupted("found while searching"))
+    monkeypatch.setattr(rig.host, "_open_shard", away_at_first)
+    rig.host._shards[0]._on_damage("lexical", Corrupted("found while searching"))
     with pytest.raises(StorageUnavailable):
         rig.host.read_cube(OWNER, "c")
     assert _found(rig, "kept") == ["kept"]

@@ -10,6 +10,7 @@ import pytest
 from actors.errors import Overloaded, StorageUnavailable, Unavailable
 from actors.memory.requests import Shortfall, Wait
 from serve.contract import limits
+from serve.contract.audits import AuditPage
 from serve.contract.cubes import CubeOut, CubePage, IssuedKeyOut, KeyPage, PrincipalPage, VerifyOut
 from serve.contract.jobs import JobOut, JobPage
 from serve.contract.memories import AddedOut, HistoryOut, MemoryOut, MemoryPage
@@ -35,6 +36,8 @@ def test_answers_have_the_documented_shapes(edge: Edge) -> None:
         (CubeOut, "PUT", "/v1/cubes/home/grants/rita", {"json": {"role": "reader"}}, 200),
         (CubeOut, "DELETE", "/v1/cubes/home/grants/rita", {}, 200),
         (VerifyOut, "GET", "/v1/cubes/home/verify", {}, 200),
+        (AuditPage, "GET", "/v1/cubes/home/audit", {}, 200),
+        (AuditPage, "GET", "/v1/audit", root, 200),
         (AddedOut, "POST", ADD, {"json": {"texts": [{"text": "x"}]}}, 201),
         (MemoryPage, "GET", ADD, {}, 200),
         (MemoryOut, "GET", f"{ADD}/{memory_id}", {}, 200),
@@ -183,6 +186,7 @@ def test_a_cube_without_a_role_answers_as_one_that_does_not_exist(edge: Edge) ->
         ("GET", "/v1/cubes/{}/memories", None),
         ("GET", f"/v1/cubes/{{}}/memories/{memory_id}", None),
         ("GET", "/v1/cubes/{}/verify", None),
+        ("GET", "/v1/cubes/{}/audit", None),
         ("POST", "/v1/search", {"query": "one", "cubes": ["{}"]}),
         (
             "POST",

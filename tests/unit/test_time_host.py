@@ -244,7 +244,7 @@ def test_the_memory_of_an_origin_leaves_with_the_last_cube_that_uses_it(
     fork(rig.host, rig.catalogue, "c", "f")
     for cube in ("c", "f"):
         found(rig.host, rig.embedder, cube, "tea")
-    cubes: OpenCubes = rig.host._shards.find("c", None)._cubes  # type: ignore[union-attr]
+    cubes: OpenCubes = rig.host._shards[0]._cubes
     assert cubes.evict("c")
     assert unloaded == [], "the fork searches them"
     assert cubes.evict("f")

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from actors.errors import Corrupted
 from actors.stores.journal.datafiles import DataFile, encode, new_name, read_table, statistics
+from actors.stores.journal.schema import EVENTS, Shape
 from actors.stores.location import Location
 
 
@@ -47,24 +48,26 @@ def to_join(files: Sequence[DataFile], limits: CompactionLimits) -> Sequence[Dat
     return [*head[start:], *tail]
 
 
-def join(location: Location, files: Sequence[DataFile], epoch: int) -> tuple[DataFile, str]:
+def join(location: Location, files: Sequence[DataFile], epoch: int, shape: Shape = EVENTS) -> tuple[DataFile, str]:
     """Write one durable file with the rows of `files`; it, and its statistics for the log. Nothing is committed.
 
     Raises Corrupted when a file is damaged: what cannot be read is never replaced.
     """
-    table = pa.concat_tables([read_table(location, file) for file in files]).combine_chunks()
+    table = pa.concat_tables([read_table(location, file, shape) for file in files]).combine_chunks()
     first, last = files[0].first, files[-1].last
     if not table.column("position").equals(pa.chunked_array([pa.array(range(first, last + 1), pa.int64())])):
         raise Corrupted(f"{location.uri}: events {first} to {last} are not all there, in order", uri=location.uri)
-    return write_rows(location, table, epoch, compacted=True)
+    return write_rows(location, table, epoch, shape, compacted=True)
 
 
-def write_rows(location: Location, table: pa.Table, epoch: int, *, compacted: bool) -> tuple[DataFile, str]:
+def write_rows(
+    location: Location, table: pa.Table, epoch: int, shape: Shape = EVENTS, *, compacted: bool
+) -> tuple[DataFile, str]:
     """Write rows in order of position as one durable file; it, and its statistics for the log."""
     positions = table.column("position")
     first, last = positions[0].as_py(), positions[-1].as_py()
-    data = encode(table)
+    data = encode(table, shape)
     file = DataFile(new_name(epoch, first, compacted=compacted), data.size, first, last)
     location.write(file.name, data)
     location.sync()
-    return file, statistics(table)
+    return file, statistics(table, shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +38,20 @@ STATISTICS = ("position", "cube_id", "version", "recorded_at_us", "schema")
 
 REPEATING = ("cube_id", "type", "principal")
 """Columns that are worth a dictionary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a table's files hold: its columns, which of them have statistics and dictionaries, the newest row format."""
+
+    columns: pa.Schema
+    statistics: tuple[str, ...]
+    repeating: tuple[str, ...]
+    newest: int
+
+
+EVENTS = Shape(COLUMNS, STATISTICS, REPEATING, SCHEMA)
+"""The shape of a journal."""
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -77,11 +91,11 @@ def to_events(rows: pa.RecordBatch | pa.Table, source: str) -> Iterator[Event]:
         yield Event(**row)
 
 
-def check_schema(schema: int, source: str) -> None:
-    """NewerFormat when an event format is beyond what this version reads."""
-    if schema > SCHEMA:
+def check_schema(schema: int, source: str, newest: int = SCHEMA) -> None:
+    """NewerFormat when a row's format is beyond what this version reads."""
+    if schema > newest:
         raise NewerFormat(
-            f"{source} holds events of format {schema}; this version reads up to {SCHEMA}: use a newer version",
+            f"{source} holds rows of format {schema}; this version reads up to {newest}: use a newer version",
             uri=source,
         )
 
