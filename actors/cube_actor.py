@@ -11,6 +11,7 @@ from actors.embedder_actor import RemoteEmbedder
 from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
 from actors.instance_claim import InstanceClaim
+from actors.memory.erasure import EraseMemories, Name, Receipt
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
 from actors.memory.ports import JsonObject
@@ -27,6 +28,7 @@ from actors.memory.requests import (
     SearchCube,
     VerifyReport,
 )
+from actors.memory.retention import Due
 from actors.remote_actor import HEALTH, ActorAddress, leave, node_id, opened
 from actors.system_actor import RemoteAccess
 
@@ -65,6 +67,27 @@ class CubeActor:
 
     def move_memory(self, caller: Caller, cube_id: str, request: MoveMemory) -> Memory:
         return self._call(lambda: self._host.move_memory(caller, cube_id, request))
+
+    def plan_erasure(self, caller: Caller, cube_id: str, request: EraseMemories) -> list[Name]:
+        return self._call(lambda: self._host.plan_erasure(caller, cube_id, request))
+
+    def erase(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
+        return self._call(lambda: self._host.erase(caller, cube_id, request))
+
+    def plan_derived_erasure(self, caller: Caller, cube_id: str, request: EraseMemories) -> list[Name]:
+        return self._call(lambda: self._host.plan_derived_erasure(caller, cube_id, request))
+
+    def erase_derived(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
+        return self._call(lambda: self._host.erase_derived(caller, cube_id, request))
+
+    def derived(self, origins: Sequence[Name]) -> list[Name]:
+        return self._call(lambda: self._host.derived(origins))
+
+    def due(self, caller: Caller, cube_id: str) -> Sequence[Due]:
+        return self._call(lambda: self._host.due(caller, cube_id))
+
+    def archive_due(self, caller: Caller, cube_id: str, limit: int) -> Sequence[Due]:
+        return self._call(lambda: self._host.archive_due(caller, cube_id, limit))
 
     def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         return self._call(lambda: self._host.history(caller, cube_id, memory_id))

@@ -20,6 +20,8 @@ from actors.access import AccessTable
 from actors.clock import SystemClock
 from actors.errors import CubeNotFound, Fenced, MemosError
 from actors.footprint import footprint
+from actors.host_erasure import HostErasure
+from actors.host_retention import HostRetention
 from actors.listing import page_of
 from actors.memory import commands
 from actors.memory.commands import CubeDraft
@@ -69,6 +71,11 @@ class CubeHost:
         self._access = AccessTable(access)
         self._reopening = threading.Lock()
         self._shards: dict[int, Shard] = {}
+        erasure = HostErasure(self._access, self._enter, self._shard_for, self._shards.values, self._origin)
+        self.plan_erasure, self.erase, self.derived = erasure.plan, erasure.erase, erasure.derived
+        retention = HostRetention(self._enter, self._origin)
+        self.due, self.archive_due = retention.due, retention.archive_due
+        self.plan_derived_erasure, self.erase_derived = erasure.plan_derived, erasure.erase_derived
         try:
             for number in spec.shards:
                 self._shards[number] = open_shard(number, self._budget)
@@ -246,12 +253,15 @@ class CubeHost:
     def _enter(self, caller: Caller, action: Action, cube_id: str) -> Shard:
         """Authorise; then the cube's shard, the cube having its first event."""
         self._access.authorise(caller, action, cube_id)
-        shard = self._shard(shard_of(cube_id, self._spec.shard_count))
+        shard = self._shard_for(cube_id)
         access = self._access.cube(cube_id)
         if access is not None:
             origin = Origin(access.owner, caller.request_id, self._clock.now_us())
             shard.ensure_created(cube_id, origin, access.owner, access.name, dict(access.policy))
         return shard
+
+    def _shard_for(self, cube_id: str) -> Shard:
+        return self._shard(shard_of(cube_id, self._spec.shard_count))
 
     def _shard(self, number: int) -> Shard:
         """A shard in working order: one that storage failed is opened anew. Raises Fenced when it was taken over."""

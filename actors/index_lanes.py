@@ -46,6 +46,8 @@ class Lane(Protocol):
     batch: int
     linger_s: float
     """How long work may gather, from its first piece on."""
+    note: str
+    """What the index said of the last rows that it forgot."""
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
         """Make the rows searchable before it returns; repeatable, when it raised half way."""
@@ -54,6 +56,15 @@ class Lane(Protocol):
     def settle(self) -> None:
         """The queue is empty: make everything durable."""
         ...
+
+
+def erased_rows(deltas: Iterable[RowDelta]) -> dict[str, list[int]]:
+    """Cube -> the rows that a batch says are to be forgotten. No later event opens them again."""
+    found: dict[str, list[int]] = {}
+    for delta in deltas:
+        if delta.erased:
+            found.setdefault(delta.cube_id, []).extend(delta.erased)
+    return found
 
 
 class DenseLane:
@@ -67,9 +78,17 @@ class DenseLane:
         self._vectors, self._embedder, self._pace = vectors, embedder, pace
         self._unflushed = 0
         self._position = NO_POSITION
+        self.note = ""
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
-        opened = [(delta.cube_id, delta.opened) for delta in deltas if delta.opened is not None]
+        erased = erased_rows(deltas)
+        if erased:  # first: it must not wait for an embedder that is down
+            self.note = self._vectors.erase_rows(erased)
+        opened = [
+            (delta.cube_id, delta.opened)
+            for delta in deltas
+            if delta.opened is not None and delta.opened.row not in erased.get(delta.cube_id, ())
+        ]
         if opened:
             embedded = self._embedder.embed([row.text for _, row in opened])
             places: dict[str, list[int]] = {}
@@ -96,15 +115,19 @@ class LexicalLane:
         self.batch, self.linger_s = pace.lexical_batch, pace.lexical_linger_s
         self._lexical = lexical
         self._position = NO_POSITION
+        self.note = ""
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
         reached = max(self._position, position, self._lexical.position)
+        erased = erased_rows(deltas)
         documents = [
             LexicalDocument(delta.cube_id, row.row, terms_of(row.text), row.since, row.until)
             for delta in deltas
             for row in (delta.closed, delta.opened)
-            if row is not None
+            if row is not None and row.row not in erased.get(delta.cube_id, ())
         ]
+        if erased:
+            self._lexical.erase_rows(erased)
         if documents:
             self._lexical.put(documents)
             self._lexical.flush(reached)  # what is not flushed is not found; a batch is all that waited

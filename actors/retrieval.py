@@ -12,11 +12,13 @@ from typing import Protocol
 
 import numpy as np
 
+from actors.clock import SystemClock
 from actors.errors import Corrupted, InvalidRequest, StorageError
 from actors.lexical_channel import LexicalChannel, LexicalFound, SearchedRows, WordLimits
 from actors.memory.analysis import terms_of
+from actors.memory.expiry import retrievable, time_of
 from actors.memory.filters import Predicate, parse_filter
-from actors.memory.ports import LexicalIndex, Mask, VectorIndex
+from actors.memory.ports import Clock, LexicalIndex, Mask, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL, Ranked, RowScores, explain, fuse
 from actors.memory.requests import Channel, CubeHits, Hit, Moment, SearchCube, Shortfall
 from actors.open_cubes import OpenCube
@@ -57,9 +59,9 @@ class _View:
     memory_ids: Sequence[str]
     texts: Sequence[str]
 
-    def back_to(self, version: int, cube: OpenCube) -> _View:
+    def back_to(self, version: int, cube: OpenCube, at_us: int) -> _View:
         """The same cube at an earlier version; itself when it is not later than that."""
-        return self if version >= self.version else _view(cube, Moment(version=version))
+        return self if version >= self.version else _view(cube, Moment(version=version), at_us)
 
 
 class CubeSearch:
@@ -73,6 +75,7 @@ class CubeSearch:
         depth: SearchDepth | None = None,
         words: WordLimits | None = None,
         on_damage: Callable[[str, Corrupted], None] = lambda channel, damage: None,
+        clock: Clock | None = None,
     ) -> None:
         """`on_damage(channel, what was found)` is told when an index turns out to be damaged."""
         self._vectors = vectors
@@ -80,6 +83,7 @@ class CubeSearch:
         self._model_id = model_id
         self._depth = depth or SearchDepth()
         self._on_damage = on_damage
+        self._clock = clock or SystemClock()
 
     def search(
         self, cube: OpenCube, request: SearchCube, freshness: Freshness, wait_s: float, promised: int | None = None
@@ -95,9 +99,10 @@ class CubeSearch:
         matches = None if request.filter is None else parse_filter(request.filter)
         if request.top_k < 1:
             raise InvalidRequest("top_k must be 1 or more")
-        view = _view(cube, request.as_of)
+        at_us = _time(cube, request.as_of, self._clock.now_us())
+        view = _view(cube, request.as_of, at_us)
         if request.as_of is None and promised is not None and Channel.DENSE in request.channels:
-            view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube)
+            view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube, at_us)
         degraded: list[Shortfall] = []
 
         def await_index(channel: str) -> None:
@@ -181,9 +186,11 @@ class CubeSearch:
         self, cube: OpenCube, view: _View, request: SearchCube, found: LexicalFound | None, ranked: list[Ranked]
     ) -> tuple[Hit, ...]:
         with cube.lock:
-            memories = [cube.state.at(view.memory_ids[item.row], view.version) for item in ranked]
+            memories = [cube.state.was(view.memory_ids[item.row], view.version) for item in ranked]
         hits = []
         for item, memory in zip(ranked, memories, strict=True):
+            if memory is None:  # erased while this search ran
+                continue
             reason = ""
             if request.explain:
                 matched = [] if found is None else found.query.matched(terms_of(view.texts[item.row]))
@@ -207,11 +214,17 @@ def _rows_of(scores: RowScores | None) -> list[int]:
     return [] if scores is None else scores.rows.tolist()
 
 
-def _view(cube: OpenCube, as_of: Moment | None) -> _View:
+def _time(cube: OpenCube, as_of: Moment | None, now_us: int) -> int:
+    with cube.lock:
+        return time_of(cube.state, as_of, now_us)
+
+
+def _view(cube: OpenCube, as_of: Moment | None, at_us: int) -> _View:
     with cube.lock:
         state = cube.state
         version = state.version_of(as_of)
-        return _View(state.cube_id, version, state.rows.live(version), state.rows.memory_ids, state.rows.texts)
+        mask = retrievable(state, version, at_us)
+        return _View(state.cube_id, version, mask, state.rows.memory_ids, state.rows.texts)
 
 
 def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
@@ -221,6 +234,6 @@ def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
     for start in range(0, len(rows), _FILTER_CHUNK_ROWS):
         chunk = rows[start : start + _FILTER_CHUNK_ROWS]
         with cube.lock:
-            memories = [cube.state.at(view.memory_ids[row], view.version) for row in chunk]
-        passing[chunk] = [matches(memory) for memory in memories]
+            memories = [cube.state.was(view.memory_ids[row], view.version) for row in chunk]
+        passing[chunk] = [memory is not None and matches(memory) for memory in memories]
     return passing

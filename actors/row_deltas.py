@@ -35,6 +35,8 @@ class RowDelta:
     version: int
     opened: IndexRow | None = None
     closed: IndexRow | None = None
+    erased: tuple[int, ...] = ()
+    """Rows that the indexes are to forget."""
 
     @staticmethod
     def of(event: Event, change: RowChange, rows: Rows) -> RowDelta:
@@ -46,20 +48,24 @@ class RowDelta:
         """The delta of a change at a cube version."""
         opened = None if change.opened is None else IndexRow.of(rows, change.opened)
         closed = None if change.closed is None else IndexRow.of(rows, change.closed)
-        return RowDelta(position, cube_id, version, opened, closed)
+        return RowDelta(position, cube_id, version, opened, closed, change.erased)
 
     @staticmethod
     def since(state: CubeState, version: int) -> list[RowDelta]:
-        """A replay of one cube: every row that events of `version` and later opened or closed.
+        """A replay of one cube: every row that events of `version` and later opened, closed or erased.
 
         It moves no position: after the last cube of a replay, feed `RowDelta.reached`.
         """
         rows = state.rows
-        opened = {rows.since[row]: row for row in range(len(rows)) if rows.since[row] >= version}
-        closed = {rows.until[row]: row for row in range(len(rows)) if version <= rows.until[row] <= state.version}
+        kept = [row for row in range(len(rows)) if rows.since[row] < rows.until[row]]
+        opened = {rows.since[row]: row for row in kept if rows.since[row] >= version}
+        closed = {rows.until[row]: row for row in kept if version <= rows.until[row] <= state.version}
+        erased = {gone.version: gone.rows for gone in state.erased.values() if gone.version >= version}
         return [
-            RowDelta.of_rows(NO_POSITION, state.cube_id, at, RowChange(closed.get(at), opened.get(at)), rows)
-            for at in sorted({*opened, *closed})
+            RowDelta.of_rows(
+                NO_POSITION, state.cube_id, at, RowChange(closed.get(at), opened.get(at), erased.get(at, ())), rows
+            )
+            for at in sorted({*opened, *closed, *erased})
         ]
 
     @staticmethod

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.errors import CubeNotFound, MemosError, Unavailable
+from actors.memory.erasure import EraseMemories, Receipt
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.item import Memory
 from actors.memory.ports import Clock, JsonObject
@@ -42,8 +43,10 @@ from actors.memory.system import Identity
 from cluster.calling import RetryRule, repeated
 from cluster.cube_calls import CubeCalls
 from cluster.directory import EMBEDDER, SYSTEM, Directory, host_name
+from cluster.erasing import ClusterErasure
 from cluster.identities import Identities
 from cluster.jobs import JobRunner
+from cluster.retention import ClusterRetention
 from cluster.status_report import status_report
 from cluster.topology import Topology
 
@@ -71,6 +74,9 @@ class Gateway:
         self._parts = parts
         self._identities = Identities(parts.clock)
         self._cubes = CubeCalls(parts.directory, self._owner)
+        self._erasure = ClusterErasure(self._host, self._hosts)
+        retention = ClusterRetention(self._host, self._erasure)
+        self.due, self.apply_retention = retention.due, retention.apply
 
     # keys and principals
 
@@ -182,6 +188,10 @@ class Gateway:
         memory: Memory = await self._once(cube_id, "move_memory", caller, cube_id, request)
         return memory
 
+    async def erase_memories(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
+        """Content and all that was derived from it is gone when it returns. Idempotent: the first receipt again."""
+        return await self._erasure.erase(caller, cube_id, request)
+
     async def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         memories: tuple[Memory, ...] = await self._host(cube_id, "history", caller, cube_id, memory_id)
         return memories
@@ -273,6 +283,14 @@ class Gateway:
         name = self._owner(cube_id)
         return await repeated(self._parts.retry, lambda: self._parts.directory.call(name, method, *args))
 
+    async def _hosts(self, method: str, *args: Any) -> list[Any]:
+        """The same call of every host."""
+
+        def call(name: str) -> Any:
+            return repeated(self._parts.retry, lambda: self._parts.directory.call(name, method, *args))
+
+        return await asyncio.gather(*(call(host_name(h)) for h in range(self._parts.topology.hosts)))
+
     async def _once(self, cube_id: str, method: str, *args: Any) -> Any:
         return await self._parts.directory.call(self._owner(cube_id), method, *args)
 
@@ -281,8 +299,4 @@ class Gateway:
 
     async def _push_cluster(self) -> None:
         access: ClusterAccess = await self._system("cluster_access")
-
-        def push(name: str) -> Any:
-            return repeated(self._parts.retry, lambda: self._parts.directory.call(name, "set_cluster_access", access))
-
-        await asyncio.gather(*(push(host_name(h)) for h in range(self._parts.topology.hosts)))
+        await self._hosts("set_cluster_access", access)

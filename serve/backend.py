@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from actors.memory.erasure import EraseMemories, Receipt
 from actors.memory.governance import Caller, Role
 from actors.memory.item import Memory
 from actors.memory.ports import JsonObject
@@ -27,6 +28,8 @@ from actors.memory.requests import (
     SearchCube,
     VerifyReport,
 )
+from actors.memory.retaining import Retained
+from actors.memory.retention import Due
 
 
 class Identity(Protocol):
@@ -97,6 +100,16 @@ class Memories(Protocol):
     async def change_memory(self, caller: Caller, cube_id: str, request: ChangeMemory) -> Memory: ...
 
     async def move_memory(self, caller: Caller, cube_id: str, request: MoveMemory) -> Memory: ...
+
+    async def erase_memories(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
+        """Gone for good, with what was derived from it; a repeat answers the first receipt."""
+        ...
+
+    async def due(self, caller: Caller, cube_id: str) -> Sequence[Due]: ...
+
+    async def apply_retention(self, caller: Caller, cube_id: str) -> Retained:
+        """A part of what is due; repeat it while it says that there is more."""
+        ...
 
     async def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]: ...
 

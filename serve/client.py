@@ -28,6 +28,7 @@ from serve.client_types import (
     Memory,
     Page,
     Principal,
+    Receipt,
     Result,
     SearchAnswer,
     Verification,
@@ -141,6 +142,20 @@ class MemosClient:
         """Archives the memory."""
         path = _path("cubes", cube_id, "memories", memory_id)
         return self._read(Memory, "DELETE", path, query={"reason": reason or None})
+
+    def erase_memory(self, cube_id: str, memory_id: str, reason: str = "") -> Receipt:
+        """Erases the memory for good, with what was derived from it. A repeat answers the first receipt."""
+        path = _path("cubes", cube_id, "memories", memory_id)
+        return self._read(Receipt, "DELETE", path, query={"erase": "true", "reason": reason or None})
+
+    def due(self, cube_id: str) -> list[Json]:
+        """What is due now by the cube's retention policy: memory, step, since, reason."""
+        items: list[Json] = self._json("GET", _path("cubes", cube_id, "retention"))["items"]
+        return items
+
+    def apply_retention(self, cube_id: str) -> Json:
+        """Archives and erases a part of what is due; call it again while the answer says `more`."""
+        return self._json("POST", _path("cubes", cube_id, "retention"))
 
     def transition(self, cube_id: str, memory_id: str, to: str, reason: str = "") -> Memory:
         path = _path("cubes", cube_id, "memories", memory_id, "transition")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from actors.memory.erasure import Receipt
 from actors.memory.item import Memory
 from actors.memory.ports import JsonObject
 from actors.memory.requests import (
@@ -20,6 +21,8 @@ from actors.memory.requests import (
     Shortfall,
     VerifyReport,
 )
+from actors.memory.retaining import Retained
+from actors.memory.retention import Due
 from serve.contract.times import format_time
 
 T = TypeVar("T")
@@ -75,6 +78,37 @@ def cube(view: CubeView) -> JsonObject:
 def verify_report(report: VerifyReport) -> JsonObject:
     problems = list(report.problems)
     return {"cube": report.cube_id, "ok": not problems, "events": report.events, "problems": problems}
+
+
+def receipt(said: Receipt) -> JsonObject:
+    places = [{"kind": p.kind, "checked": p.checked, "removed": p.removed, "note": p.note or None} for p in said.places]
+    return {
+        "cube": said.cube_id,
+        "erased": list(said.erased),
+        "derived": [memory_id for _, memory_id in said.derived],
+        "places": places,
+        "at": format_time(said.at_us),
+    }
+
+
+def due(item: Due) -> JsonObject:
+    return {
+        "memory": item.memory_id,
+        "step": item.step.value,
+        "since": format_time(item.since_us),
+        "reason": item.reason,
+    }
+
+
+def retained(done: Retained) -> JsonObject:
+    return {
+        "cube": done.cube_id,
+        "archived": [due(item) for item in done.archived],
+        "erased": [due(item) for item in done.erased],
+        "derived": list(done.derived),
+        "held": [due(item) for item in done.held],
+        "more": done.more,
+    }
 
 
 def key(view: KeyView) -> JsonObject:

@@ -7,9 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from actors.errors import IdempotencyMismatch, InvalidRequest, MemoryNotFound, StaleVersion, TransitionRefused
+from actors.errors import (
+    IdempotencyMismatch,
+    InvalidRequest,
+    MemoryErased,
+    MemoryNotFound,
+    StaleVersion,
+    TransitionRefused,
+)
 from actors.memory.cube import CubeState, Outcome
 from actors.memory.draft import Draft, Origin, Sealer
+from actors.memory.erasure import Receipt
 from actors.memory.events import Event, EventType
 from actors.memory.governance import Action
 from actors.memory.identity import RandomBytes, keyed_digest, new_id
@@ -29,12 +37,14 @@ _INTERVAL = frozenset({"valid_from_us", "valid_to_us"})
 class CubeDraft(Draft):
     """A draft that also knows how the memories it touched will look."""
 
-    __slots__ = ("_changed", "_name", "_outcomes", "_policy", "_state")
+    __slots__ = ("_changed", "_erased", "_name", "_outcomes", "_policy", "_state")
 
     def __init__(self, state: CubeState, sealer: Sealer) -> None:
         super().__init__(state, sealer, state.recorded_at_us[-1] if state.recorded_at_us else 0)
         self._state = state
         self._changed: dict[str, Memory] = {}
+        self._erased: dict[str, str] = {}
+        """Of this draft, by memory: the root of its erasure."""
         self._outcomes: dict[str, Outcome] = {}
         self._name, self._policy = state.name, state.policy
 
@@ -47,8 +57,35 @@ class CubeDraft(Draft):
         return self._policy
 
     def find(self, memory_id: str) -> Memory | None:
-        """The memory as it will be after the events so far."""
+        """The memory as it will be after the events so far; None when there is none, or it was erased."""
+        if memory_id in self._erased:
+            return None
         return self._changed.get(memory_id) or self._state.find(memory_id)
+
+    def times(self) -> list[int]:
+        """The record time of each cube version, the first at index 0."""
+        return [*self._state.recorded_at_us, *(event.recorded_at_us for event in self.events)]
+
+    def erasure_of(self, memory_id: str) -> str | None:
+        """The root of the erasure that a memory went with, None when it was not erased."""
+        known = self._state.erased.get(memory_id)
+        return self._erased.get(memory_id) if known is None else known.root
+
+    def receipt(self, root: str) -> Receipt | None:
+        """Of an erasure that was finished before this draft."""
+        return self._state.receipts.get(root)
+
+    def revisions(self) -> dict[str, list[tuple[int, Memory]]]:
+        """Every memory that is not erased, after each of its events: (cube version, memory). Costs a pass over all."""
+        found = dict(self._state.history)
+        for event in self.events:
+            if event.memory_id and event.type is not EventType.MEMORY_ERASED:
+                known = found.get(event.memory_id, [])
+                before = known[-1][1] if known else None
+                found[event.memory_id] = [*known, (event.version, evolve(before, event))]
+        for memory_id in self._erased:
+            found.pop(memory_id, None)
+        return found
 
     def outcome(self, key_digest: str) -> Outcome | None:
         return self._outcomes.get(key_digest) or self._state.outcomes.get(key_digest)
@@ -68,13 +105,16 @@ class CubeDraft(Draft):
     def rewind(self, length: int, version: int, head: bytes) -> None:
         super().rewind(length, version, head)
         self._changed.clear()
+        self._erased.clear()
         self._outcomes.clear()
         self._name, self._policy = self._state.name, self._state.policy
         for event in self.events:
             self._note(event)
 
     def _note(self, event: Event) -> None:
-        if event.memory_id:
+        if event.type is EventType.MEMORY_ERASED:
+            self._erased[event.memory_id] = event.payload()["root"]
+        elif event.memory_id:
             self._changed[event.memory_id] = evolve(self.find(event.memory_id), event)
         else:
             payload = event.payload()
@@ -197,6 +237,8 @@ def _action_of(state: State, to: State) -> Action:
 
 def _existing(draft: CubeDraft, memory_id: str) -> Memory:
     memory = draft.find(memory_id)
+    if memory is None and draft.erasure_of(memory_id) is not None:
+        raise MemoryErased(f"memory {memory_id} was erased", cube=draft.cube_id, memory=memory_id)
     if memory is None:
         raise MemoryNotFound(
             f"no memory {memory_id[:64]!r} in cube {draft.cube_id!r}", cube=draft.cube_id, memory=memory_id[:64]

@@ -5,17 +5,18 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from actors.errors import InvalidRequest, MemoryNotFound, VersionNotFound
+from actors.memory.erasure import Erased, Receipt, fold_emptied, fold_receipt, fold_tombstone, gone
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.footprint import CUBE_BYTES, EVENT_BYTES, OUTCOME_BYTES, memory_bytes
 from actors.memory.item import Form, Memory, evolve, from_fields, to_fields
 from actors.memory.lifecycle import State
 from actors.memory.policy import DEFAULTS, Policy, merged_policy
 from actors.memory.requests import Moment
-from actors.memory.rows import OPEN, RowChange, Rows
+from actors.memory.rows import OPEN, RowChange, Rows, blank, opens_row
 
 AsOf = int | None
 """A cube version, or None for now. Times are resolved to versions by `CubeState.version_at`."""
@@ -56,6 +57,11 @@ class CubeState:
     meta_history: list[tuple[int, str, Policy]] = field(default_factory=list)
     tally: dict[tuple[Form, State], int] = field(default_factory=dict)
     """Number of memories by form and state, as of now."""
+    erased: dict[str, Erased] = field(default_factory=dict)
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    """Of the erasures that were finished, by their roots."""
+    blank_rows: set[int] = field(default_factory=set)
+    """Versions at which memories opened rows whose tombstones come later; told before a fold."""
     held_bytes: int = CUBE_BYTES
     """What the state takes in memory, estimated."""
 
@@ -69,8 +75,12 @@ class CubeState:
         change = RowChange()
         if event.type in (EventType.CUBE_CREATED, EventType.CUBE_CHANGED):
             self._apply_meta(event)
+        elif event.type is EventType.MEMORY_ERASED:
+            change = fold_tombstone(self, event)
+        elif event.type is EventType.ERASURE_COMPLETED:
+            fold_receipt(self, event)
         elif event.memory_id:
-            change = self._apply_memory(event)
+            change = fold_emptied(self, event) if event.content is None else self._apply_memory(event)
         if event.idempotency:
             self._note_outcome(event)
         return change
@@ -92,11 +102,12 @@ class CubeState:
         if before is not None:
             self.tally[before.form, before.state] -= 1
         self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
-        was, now = before is not None and before.retrievable, after.retrievable
-        if was and now and before is not None and before.indexed_text == after.indexed_text:
-            return RowChange()
-        closed = self.rows.close(after.id, event.version) if was else None
-        opened = self.rows.open(after, event.version) if now else None
+        opening = opens_row(before, after)
+        was = before is not None and before.retrievable
+        closed = self.rows.close(after.id, event.version) if was and (opening or not after.retrievable) else None
+        opened = self.rows.open(after, event.version) if opening else None
+        if after.expires_at_us is not None:
+            self.rows.note_expiry(after.id)
         return RowChange(closed, opened)
 
     def _note_outcome(self, event: Event) -> None:
@@ -121,7 +132,7 @@ class CubeState:
         """The memory as it is now, or MemoryNotFound."""
         revisions = self.history.get(memory_id)
         if not revisions:
-            raise _missing(self.cube_id, memory_id)
+            raise self._missing(memory_id)
         return revisions[-1][1]
 
     def find(self, memory_id: str) -> Memory | None:
@@ -133,11 +144,21 @@ class CubeState:
         """The memory as it was at a cube version, or MemoryNotFound when it was not there yet."""
         if as_of is None or as_of >= self.version:
             return self.current(memory_id)
+        memory = self.was(memory_id, as_of)
+        if memory is None:
+            raise self._missing(memory_id)
+        return memory
+
+    def _missing(self, memory_id: str) -> MemoryNotFound:
+        if memory_id in self.erased:
+            return gone(self.cube_id, memory_id, self.erased[memory_id])
+        return MemoryNotFound(f"no memory {memory_id!r} in cube {self.cube_id!r}", cube=self.cube_id, memory=memory_id)
+
+    def was(self, memory_id: str, as_of: int) -> Memory | None:
+        """The memory as it was at a cube version; None when it was not there yet, or was erased since."""
         revisions = self.history.get(memory_id, [])
         place = bisect_right(revisions, as_of, key=lambda r: r[0])
-        if place == 0:
-            raise _missing(self.cube_id, memory_id)
-        return revisions[place - 1][1]
+        return revisions[place - 1][1] if place else None
 
     def memories(self, as_of: AsOf) -> Iterator[Memory]:
         """Every memory as it was at a cube version, in order of first record."""
@@ -165,6 +186,9 @@ class CubeState:
             recorded_at_us=self.recorded_at_us[:],
             meta_history=list(self.meta_history),
             tally=dict(self.tally),
+            erased=dict(self.erased),
+            receipts=dict(self.receipts),
+            blank_rows=set(self.blank_rows),
         )
 
     def check_version(self, version: int) -> int:
@@ -213,6 +237,8 @@ class CubeState:
             "outcomes": [[k, o.request_digest, o.version, list(o.memory_ids)] for k, o in self.outcomes.items()],
             "recorded_at_us": self.recorded_at_us.tolist(),
             "meta_history": [list(m) for m in self.meta_history],
+            "erased": [[mid, *astuple(erased)] for mid, erased in self.erased.items()],
+            "receipts": {root: receipt.to_fields() for root, receipt in self.receipts.items()},
             "rows": {
                 "memory_ids": self.rows.memory_ids,
                 "since": self.rows.since.tolist(),
@@ -243,12 +269,16 @@ class CubeState:
             recorded_at_us=array("q", data["recorded_at_us"]),
             meta_history=[(at, name, policy) for at, name, policy in data["meta_history"]],
             rows=_rows(data["rows"], history),
+            erased={mid: Erased.from_values(*values) for mid, *values in data.get("erased", ())},
+            receipts={root: Receipt.from_fields(said) for root, said in data.get("receipts", {}).items()},
         )
         state.held_bytes += EVENT_BYTES * state.version + OUTCOME_BYTES * len(state.outcomes)
         for revisions in history.values():
             memory = revisions[-1][1]
             state.tally[memory.form, memory.state] = state.tally.get((memory.form, memory.state), 0) + 1
             state.held_bytes += sum(memory_bytes(revision) for _, revision in revisions)
+            if any(revision.expires_at_us is not None for _, revision in revisions):
+                state.rows.note_expiry(memory.id)
         return state
 
 
@@ -256,14 +286,13 @@ def _rows(stored: dict[str, Any], history: dict[str, list[tuple[int, Memory]]]) 
     """The rows of a snapshot. Their texts follow from the history: a row opens with an event of its memory."""
     rows = Rows(since=array("q", stored["since"]), until=array("q", stored["until"]))
     for row, (memory_id, since) in enumerate(zip(stored["memory_ids"], rows.since, strict=True)):
-        revisions = history[memory_id]
-        memory = revisions[bisect_right(revisions, since, key=lambda revision: revision[0]) - 1][1]
+        revisions = history.get(memory_id)
+        if revisions is None:  # it was erased
+            memory = blank(memory_id)
+        else:
+            memory = revisions[bisect_right(revisions, since, key=lambda revision: revision[0]) - 1][1]
         rows.memories.append(memory)
         rows.memory_ids.append(memory.id)
         if rows.until[row] == OPEN:
             rows.open_row[memory.id] = row
     return rows
-
-
-def _missing(cube_id: str, memory_id: str) -> MemoryNotFound:
-    return MemoryNotFound(f"no memory {memory_id!r} in cube {cube_id!r}", cube=cube_id, memory=memory_id)

@@ -28,6 +28,9 @@ class EventType(StrEnum):
     MEMORY_ADDED = "memory.added"
     MEMORY_CHANGED = "memory.changed"
     MEMORY_TRANSITIONED = "memory.transitioned"
+    MEMORY_ERASED = "memory.erased"
+    """The tombstone: nothing of the content, from which on the memory is known by its id alone."""
+    ERASURE_COMPLETED = "erasure.completed"
     # The system shard: who there is, what may be done by whom, which cubes and jobs exist.
     PRINCIPAL_CREATED = "principal.created"
     KEY_CREATED = "key.created"

@@ -39,6 +39,8 @@ class Action(StrEnum):
     TRANSITION = "transition"
     FREEZE = "freeze"
     UNFREEZE = "unfreeze"
+    ERASE = "erase"
+    ERASE_FROZEN = "erase_frozen"
     CONFIGURE = "configure"
     VERIFY = "verify"
     GRANT = "grant"
@@ -53,10 +55,16 @@ NEEDED: dict[Action, Role] = {
     Action.ARCHIVE: Role.WRITER,
     Action.TRANSITION: Role.CURATOR,
     Action.FREEZE: Role.CURATOR,
+    Action.ERASE: Role.CURATOR,
     Action.CONFIGURE: Role.OWNER,
     Action.GRANT: Role.OWNER,
 }
-"""The smallest role for an action. UNFREEZE is missing: it takes a governor."""
+"""The smallest role for an action; those of `_GOVERNORS_ONLY` are missing."""
+
+_GOVERNORS_ONLY: dict[Action, str] = {
+    Action.UNFREEZE: "unfreeze a memory",
+    Action.ERASE_FROZEN: "erase a frozen memory, or one that a frozen one was derived from",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +125,9 @@ def authorise(caller: Caller, action: Action, cube_id: str, cluster: ClusterAcce
     role = role_on(caller, cluster, cube)
     if role is None:
         raise CubeNotFound(f"no cube {cube_id!r}", cube=cube_id)
-    if action is Action.UNFREEZE:
+    if action in _GOVERNORS_ONLY:
         if caller.principal not in cluster.governors:
-            raise Forbidden("only a governor can unfreeze a memory", cube=cube_id, action=action.value)
+            raise Forbidden(f"only a governor can {_GOVERNORS_ONLY[action]}", cube=cube_id, action=action.value)
         return role
     if role < NEEDED[action]:
         raise Forbidden(

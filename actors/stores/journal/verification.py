@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from actors.memory.events import GENESIS, Event, fault
+from actors.memory.events import GENESIS, Event, EventType, fault
 
 
 @dataclass(slots=True)
@@ -16,6 +16,8 @@ class ChainCheck:
     problems: list[str] = field(default_factory=list)
     _heads: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     _broken: set[str] = field(default_factory=set)
+    _emptied: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(cube, memory) -> its first event without content, until a tombstone explains it."""
 
     def add(self, event: Event) -> None:
         """Take the next event in; a cube's first break is noted, what follows in that cube is passed over."""
@@ -25,9 +27,21 @@ class ChainCheck:
         reason = fault(self.chain_key, event, version + 1, head)
         if reason is None:
             self._heads[event.cube_id] = (version + 1, event.hash)
+            self._note_content(event)
             return
         self._broken.add(event.cube_id)
         self.problems.append(f"cube {event.cube_id}, event {version + 1}: {reason}")
+
+    def _note_content(self, event: Event) -> None:
+        if event.content is None:
+            self._emptied.setdefault((event.cube_id, event.memory_id), event.version)
+        elif event.type is EventType.MEMORY_ERASED:
+            self._emptied.pop((event.cube_id, event.memory_id), None)
+
+    def finish(self) -> None:
+        """Every event was added: note what was emptied although nothing says that it was erased."""
+        for (cube_id, _), version in self._emptied.items():
+            self.problems.append(f"cube {cube_id}, event {version}: its content is gone, and no erasure explains it")
 
 
 def chain_problems(chain_key: bytes, events: Iterable[Event]) -> list[str]:
@@ -35,6 +49,7 @@ def chain_problems(chain_key: bytes, events: Iterable[Event]) -> list[str]:
     check = ChainCheck(chain_key)
     for event in events:
         check.add(event)
+    check.finish()
     return check.problems
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from actors.memory.ports import CorpusStatistics, LexicalDocument
 
@@ -56,6 +56,13 @@ class PlainLexicalIndex:
         with self._lock:
             self._cubes.pop(cube_id, None)
             self._waiting = [document for document in self._waiting if document.cube_id != cube_id]
+
+    def erase_rows(self, rows: Mapping[str, Sequence[int]]) -> None:
+        self.flush(self._position)
+        with self._lock:
+            for cube_id, gone in rows.items():
+                for row in gone:
+                    self._cubes.get(cube_id, {}).pop(row, None)
 
     def clear(self) -> None:
         with self._lock:

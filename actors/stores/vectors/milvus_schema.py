@@ -6,6 +6,7 @@ from typing import Any
 
 from pymilvus import DataType
 
+from actors.memory.ports import Vectors
 from actors.stores.vectors import milvus_statements as say
 from actors.stores.vectors.milvus_statements import CUBE, ENTITY, NOTE, ROW, VECTOR
 
@@ -21,3 +22,8 @@ def create_collection(client: Any, name: str, dimension: int, timeout_s: float) 
     index = client.prepare_index_params()
     index.add_index(VECTOR, index_type="FLAT", metric_type="IP")
     client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong", timeout=timeout_s)
+
+
+def entity(cube: str, row: int, vector: Vectors) -> dict[str, Any]:
+    """A row's vector as it is stored; `cube` is its `cube_key`."""
+    return {ENTITY: say.entity_key(cube, row), CUBE: cube, ROW: int(row), VECTOR: vector, NOTE: ""}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -49,6 +49,13 @@ class PlainVectorIndex:
     def erase(self, cube_id: str) -> None:
         with self._lock:
             self._cubes.pop(cube_id, None)
+
+    def erase_rows(self, rows: Mapping[str, Sequence[int]]) -> str:
+        with self._lock:
+            for cube_id, gone in rows.items():
+                for row in gone:
+                    self._cubes.get(cube_id, {}).pop(row, None)
+        return ""
 
     def clear(self) -> None:
         with self._lock:

@@ -1,0 +1,110 @@
+"""What a CubeHost does to erase: who may, what goes together over cubes, and the erasing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from actors.access import AccessTable
+from actors.errors import Forbidden
+from actors.memory import erasing
+from actors.memory.commands import CubeDraft
+from actors.memory.draft import Origin
+from actors.memory.erasure import EraseMemories, Name, Receipt
+from actors.memory.governance import Action, Caller
+from actors.shard import Shard
+
+DERIVED_FROM = b'"derived_from"'
+"""How the content of an event begins to say what its memory is derived from."""
+
+
+class HostErasure:
+    """`enter(caller, action, cube_id)` authorises and gives the cube's shard, `shard_of(cube_id)` gives it to whoever
+    asks, `shards()` all of the host; `origin(caller)` is what the events of a caller carry.
+    """
+
+    def __init__(
+        self,
+        access: AccessTable,
+        enter: Callable[[Caller, Action, str], Shard],
+        shard_of: Callable[[str], Shard],
+        shards: Callable[[], Iterable[Shard]],
+        origin: Callable[[Caller], Origin],
+    ) -> None:
+        self._access = access
+        self._enter = enter
+        self._shard_of = shard_of
+        self._shards = shards
+        self._origin = origin
+
+    def plan(self, caller: Caller, cube_id: str, request: EraseMemories) -> list[Name]:
+        """What `erase` would take of the cube, empty when it is erased already. Raises what `erase` raises."""
+        shard = self._enter(caller, Action.READ, cube_id)
+        allow = self._allowing(caller, cube_id)
+        found = shard.run(cube_id, lambda draft: erasing.plan(draft, request, allow))
+        return [(cube_id, memory_id) for memory_id in found]
+
+    def erase(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
+        """Erase, for good: the receipt, when nothing is left anywhere in the shard."""
+        shard, origin = self._enter(caller, Action.READ, cube_id), self._origin(caller)
+        allow = self._allowing(caller, cube_id)
+        return shard.erase(cube_id, lambda draft: erasing.erase(draft, origin, request, allow), origin)
+
+    def plan_derived(self, caller: Caller, cube_id: str, request: EraseMemories) -> list[Name]:
+        """As `plan`, of what `erase_derived` would take."""
+        allow = self._allowing_derived(caller, request)
+
+        def decide(draft: CubeDraft) -> list[str]:
+            _check_derived(draft, request)
+            return list(erasing.plan(draft, request, allow))
+
+        return [(cube_id, memory_id) for memory_id in self._shard_of(cube_id).run(cube_id, decide)]
+
+    def erase_derived(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
+        """Erase what was derived from `request.origins`, the first of which the caller may erase; whatever role it has
+        on this cube, which no error names. Raises Forbidden when one is frozen and the caller does not govern.
+
+        What follows the first origin through other cubes is for the gateway to say: here it is checked that each
+        memory is derived from one of those named.
+        """
+        allow, origin = self._allowing_derived(caller, request), self._origin(caller)
+
+        def decide(draft: CubeDraft) -> str:
+            _check_derived(draft, request)
+            return erasing.erase(draft, origin, request, allow)
+
+        return self._shard_of(cube_id).erase(cube_id, decide, origin)
+
+    def derived(self, origins: Sequence[Name]) -> list[Name]:
+        """The memories of this host's shards that say to be derived from one of `origins`, in any version."""
+        wanted = frozenset(origins)
+        found = {
+            (event.cube_id, event.memory_id)
+            for shard in self._shards()
+            for event in shard.mentioning(DERIVED_FROM)
+            if erasing.names_derived(event, wanted)
+        }
+        return sorted(found)
+
+    def _allowing(self, caller: Caller, cube_id: str) -> Callable[[Action], None]:
+        def allow(action: Action) -> None:
+            self._access.authorise(caller, action, cube_id)
+
+        return allow
+
+    def _allowing_derived(self, caller: Caller, request: EraseMemories) -> Callable[[Action], None]:
+        root_cube, _ = request.origins[0]
+        self._access.authorise(caller, Action.ERASE, root_cube)
+
+        def allow(action: Action) -> None:
+            if action is Action.ERASE_FROZEN and not self._access.is_governor(caller):
+                raise Forbidden("what was derived from it is frozen: only a governor can erase it", action=action.value)
+
+        return allow
+
+
+def _check_derived(draft: CubeDraft, request: EraseMemories) -> None:
+    memories, origins = draft.revisions(), frozenset(request.origins)
+    for memory_id in request.memory_ids:
+        parents = {(r.cube_id, r.memory_id) for _, memory in memories.get(memory_id, ()) for r in memory.derived_from}
+        if parents.isdisjoint(origins) and draft.erasure_of(memory_id) is None:
+            raise Forbidden("a memory is not derived from what is to be erased")
