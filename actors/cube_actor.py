@@ -83,6 +83,12 @@ class CubeActor:
     def derived(self, origins: Sequence[Name]) -> list[Name]:
         return self._call(lambda: self._host.derived(origins))
 
+    def plan_cube_erasure(self, caller: Caller, cube_id: str, reason: str) -> list[Name]:
+        return self._call(lambda: self._host.plan_cube_erasure(caller, cube_id, reason))
+
+    def erase_cube(self, caller: Caller, cube_id: str, reason: str, elsewhere: Sequence[Name]) -> Receipt:
+        return self._call(lambda: self._host.erase_cube(caller, cube_id, reason, elsewhere))
+
     def due(self, caller: Caller, cube_id: str) -> Sequence[Due]:
         return self._call(lambda: self._host.due(caller, cube_id))
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from actors.errors import Unavailable
@@ -21,7 +21,7 @@ from actors.memory.commands import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.erasing import complete
 from actors.memory.erasure import Emptied, Place, Receipt, receipt_of, unfinished
-from actors.memory.events import Event, EventType
+from actors.memory.events import EventType
 from actors.memory.ports import Clock, Journal
 from actors.open_cubes import Captured, OpenCube, OpenCubes
 from actors.projector import CHANNELS, Projector
@@ -38,6 +38,9 @@ FINISHING_WITHIN_S = 2.0
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """Between two tries of an erasure that an opening found unfinished; they double."""
+
+KEPT = frozenset({EventType.MEMORY_ERASED, EventType.CUBE_ERASED, EventType.ERASURE_COMPLETED})
+"""Events without content of memories, which say what was erased."""
 
 
 class Erasing:
@@ -127,7 +130,12 @@ class Erasing:
         self._forget_words(cube_id)
         with cube.lock:
             erased = set(cube.state.erased)
-        positions = [event.position for event in self._journal.read_cube(cube_id) if _has_content(event, erased)]
+        whole = cube_id in erased
+        positions = [
+            event.position
+            for event in self._journal.read_cube(cube_id)
+            if event.content is not None and event.type not in KEPT and (whole or event.memory_id in erased)
+        ]
 
         def empty() -> tuple[int, Emptied, list[Captured]]:
             return self._journal.position, self._journal.empty(positions), self._cubes.capture()
@@ -197,7 +205,3 @@ class Erasing:
                 origin = Origin("system", "unfinished erasure", self._clock.now_us())
                 self._complete(cube_id, cube, root, places, origin)
                 log.info("the erasure of memory %s of cube %s, which was interrupted, is finished", root, cube_id)
-
-
-def _has_content(event: Event, erased: Collection[str]) -> bool:
-    return event.memory_id in erased and event.content is not None and event.type is not EventType.MEMORY_ERASED

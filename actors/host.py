@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from actors.access import AccessTable
+from actors.answers import ignored, outcome_of, told
 from actors.clock import SystemClock
 from actors.errors import CubeNotFound, Fenced, MemosError
 from actors.footprint import footprint
@@ -73,6 +74,7 @@ class CubeHost:
         self._shards: dict[int, Shard] = {}
         erasure = HostErasure(self._access, self._enter, self._shard_for, self._shards.values, self._origin)
         self.plan_erasure, self.erase, self.derived = erasure.plan, erasure.erase, erasure.derived
+        self.plan_cube_erasure, self.erase_cube = erasure.plan_cube, erasure.erase_cube
         retention = HostRetention(self._enter, self._origin)
         self.due, self.archive_due = retention.due, retention.archive_due
         self.plan_derived_erasure, self.erase_derived = erasure.plan_derived, erasure.erase_derived
@@ -138,8 +140,8 @@ class CubeHost:
                 try:
                     answers.append(self._submit_add(pinned, caller, cube_id, request))
                 except Exception as error:  # noqa: BLE001 - as in search_many
-                    answers.append(_told(error))
-            settled = [_settled(answer) for answer in answers]  # all of them, while the cube is pinned
+                    answers.append(told(error))
+            settled = [outcome_of(answer) for answer in answers]  # all of them, while the cube is pinned
         for answer in settled:
             if isinstance(answer, Fenced):
                 raise answer
@@ -176,7 +178,7 @@ class CubeHost:
 
         def decide(draft: CubeDraft) -> Memory:
             return commands.move(
-                draft, origin, request, lambda action: _ignore(self._access.authorise(caller, action, cube_id))
+                draft, origin, request, lambda action: ignored(self._access.authorise(caller, action, cube_id))
             )
 
         return shard.run(cube_id, decide)
@@ -213,7 +215,7 @@ class CubeHost:
             except Fenced:
                 raise
             except Exception as error:  # noqa: BLE001 - the loop of a call for several: each is told its own
-                answers.append(_told(error))
+                answers.append(told(error))
         return answers
 
     def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
@@ -279,25 +281,3 @@ class CubeHost:
 
     def _origin(self, caller: Caller, idempotency: str = "") -> Origin:
         return Origin(caller.principal, caller.request_id, self._clock.now_us(), idempotency)
-
-
-def _settled(answer: Added | MemosError | Future[Added]) -> Added | MemosError:
-    """What became of an add."""
-    if not isinstance(answer, Future):
-        return answer
-    try:
-        return answer.result()
-    except Exception as error:  # noqa: BLE001 - as in search_many
-        return _told(error)
-
-
-def _told(error: Exception) -> MemosError:
-    """An error as its caller gets it; what is none of ours is a bug, and logged."""
-    if isinstance(error, MemosError):
-        return error
-    log.error("a request failed in an unforeseen way", exc_info=error)
-    return MemosError("the host failed; its log says why")
-
-
-def _ignore(_: object) -> None:
-    return None

@@ -49,6 +49,18 @@ class HostErasure:
         allow = self._allowing(caller, cube_id)
         return shard.erase(cube_id, lambda draft: erasing.erase(draft, origin, request, allow), origin)
 
+    def plan_cube(self, caller: Caller, cube_id: str, reason: str) -> list[Name]:
+        """The memories that would go with a whole cube. Raises what `erase_cube` raises."""
+        shard, allow = self._enter(caller, Action.ERASE_CUBE, cube_id), self._allowing(caller, cube_id)
+        found = shard.run(cube_id, lambda draft: erasing.plan_cube(draft, reason, allow))
+        return [(cube_id, memory_id) for memory_id in found]
+
+    def erase_cube(self, caller: Caller, cube_id: str, reason: str, elsewhere: Sequence[Name]) -> Receipt:
+        """Erase everything of a cube, for good. It takes its owner; a governor and a reason where one is frozen."""
+        shard, origin = self._enter(caller, Action.ERASE_CUBE, cube_id), self._origin(caller)
+        allow = self._allowing(caller, cube_id)
+        return shard.erase(cube_id, lambda draft: erasing.erase_cube(draft, origin, reason, elsewhere, allow), origin)
+
     def plan_derived(self, caller: Caller, cube_id: str, request: EraseMemories) -> list[Name]:
         """As `plan`, of what `erase_derived` would take."""
         allow = self._allowing_derived(caller, request)

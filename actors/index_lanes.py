@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -13,6 +13,7 @@ from typing import Protocol
 from actors.memory.analysis import terms_of
 from actors.memory.ports import Embedder, LexicalDocument, LexicalIndex, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
+from actors.memory.rows import EVERY_ROW
 from actors.row_deltas import NO_POSITION, RowDelta
 
 log = logging.getLogger(__name__)
@@ -58,13 +59,24 @@ class Lane(Protocol):
         ...
 
 
-def erased_rows(deltas: Iterable[RowDelta]) -> dict[str, list[int]]:
-    """Cube -> the rows that a batch says are to be forgotten. No later event opens them again."""
-    found: dict[str, list[int]] = {}
+def erased_rows(deltas: Iterable[RowDelta]) -> dict[str, list[int] | None]:
+    """Cube -> the rows that a batch says are to be forgotten, None for all. No later event opens them again."""
+    found: dict[str, list[int] | None] = {}
     for delta in deltas:
-        if delta.erased:
-            found.setdefault(delta.cube_id, []).extend(delta.erased)
+        known = found.get(delta.cube_id, [])
+        if delta.erased == EVERY_ROW or (delta.cube_id in found and known is None):
+            found[delta.cube_id] = None
+        elif delta.erased and known is not None:
+            found[delta.cube_id] = [*known, *delta.erased]
     return found
+
+
+def still_wanted(cube_id: str, row: int, erased: Mapping[str, Sequence[int] | None]) -> bool:
+    """Whether a row of a batch is none of those that the same batch erases."""
+    if cube_id not in erased:
+        return True
+    rows = erased[cube_id]
+    return rows is not None and row not in rows
 
 
 class DenseLane:
@@ -87,7 +99,7 @@ class DenseLane:
         opened = [
             (delta.cube_id, delta.opened)
             for delta in deltas
-            if delta.opened is not None and delta.opened.row not in erased.get(delta.cube_id, ())
+            if delta.opened is not None and still_wanted(delta.cube_id, delta.opened.row, erased)
         ]
         if opened:
             embedded = self._embedder.embed([row.text for _, row in opened])
@@ -124,7 +136,7 @@ class LexicalLane:
             LexicalDocument(delta.cube_id, row.row, terms_of(row.text), row.since, row.until)
             for delta in deltas
             for row in (delta.closed, delta.opened)
-            if row is not None and row.row not in erased.get(delta.cube_id, ())
+            if row is not None and still_wanted(delta.cube_id, row.row, erased)
         ]
         if erased:
             self._lexical.erase_rows(erased)

@@ -257,6 +257,8 @@ def _without_receipt(events: Iterable[Event]) -> set[str]:
     for event in events:
         if event.type is EventType.MEMORY_ERASED:
             roots.add(event.payload()["root"])
+        elif event.type is EventType.CUBE_ERASED:
+            roots.add(event.cube_id)
         elif event.type is EventType.ERASURE_COMPLETED:
             roots.discard(event.payload()["root"])
     return roots

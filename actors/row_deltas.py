@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from actors.memory.cube import CubeState
 from actors.memory.events import Event
-from actors.memory.rows import RowChange, Rows
+from actors.memory.rows import EVERY_ROW, RowChange, Rows
 
 NO_POSITION = 0
 """Position of a delta that is fed out of the journal's order, in a replay: it moves no stored position."""
@@ -56,6 +56,9 @@ class RowDelta:
 
         It moves no position: after the last cube of a replay, feed `RowDelta.reached`.
         """
+        whole = state.erased.get(state.cube_id)
+        if whole is not None:
+            return [RowDelta(NO_POSITION, state.cube_id, whole.version, erased=EVERY_ROW)]
         rows = state.rows
         kept = [row for row in range(len(rows)) if rows.since[row] < rows.until[row]]
         opened = {rows.since[row]: row for row in kept if rows.since[row] >= version}

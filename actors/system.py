@@ -35,7 +35,7 @@ from actors.memory.requests import (
     PrincipalView,
 )
 from actors.memory.system import Identity, access_of
-from actors.system_recovery import recovered
+from actors.system_recovery import forget_erased_cubes, recovered
 from actors.writer import ShardWriter
 
 R = TypeVar("R")
@@ -132,6 +132,9 @@ class SystemHost:
 
     def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
         return access_of(self._run(caller, lambda d, o: administration.archive_cube(d, o, caller, cube_id, reason)))
+
+    def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
+        return access_of(self._run(caller, lambda d, o: administration.erase_cube(d, o, caller, cube_id, reason)))
 
     def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeAccess:
         """Raises PrincipalNotFound for a principal that never had a key."""
@@ -271,6 +274,8 @@ class SystemHost:
         with self._guard:
             for event in events:
                 self._state.apply(event)
+        if forget_erased_cubes(self._parts.journal, self._parts.snapshots, self._state, events):
+            self._snapshot_at = self._parts.journal.position
         if self._parts.journal.position - self._snapshot_at >= self._parts.snapshot_events:
             self._write_snapshot()
 

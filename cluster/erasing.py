@@ -47,6 +47,16 @@ class ClusterErasure:
             receipt = replace(receipt, derived=tuple(dict.fromkeys([*receipt.derived, *late])))
         return await self._visible(caller, receipt)
 
+    async def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> Receipt:
+        """The receipt, once nothing of the cube is left with its host. The catalogue is the gateway's next step."""
+        there: list[Name] = await self._on_cube(cube_id, "plan_cube_erasure", caller, cube_id, reason)
+        request = EraseMemories((), reason)
+        elsewhere = await self._erase_derived(caller, there, request) if there else []
+        receipt: Receipt = await self._on_cube(cube_id, "erase_cube", caller, cube_id, reason, elsewhere)
+        late = await self._erase_derived(caller, there, request) if there else []
+        derived = tuple(dict.fromkeys([*receipt.derived, *late]))
+        return await self._visible(caller, replace(receipt, derived=derived))
+
     async def _erase_derived(self, caller: Caller, there: list[Name], request: EraseMemories) -> list[Name]:
         """Find all that follows from `there`, ask whether it may go, then let it go, the furthest first."""
         known = list(there)

@@ -26,7 +26,6 @@ from actors.memory.requests import (
     CubeView,
     Hit,
     IssuedKey,
-    JobView,
     KeyView,
     ListMemories,
     Moment,
@@ -75,8 +74,10 @@ class Gateway:
         self._identities = Identities(parts.clock)
         self._cubes = CubeCalls(parts.directory, self._owner)
         self._erasure = ClusterErasure(self._host, self._hosts)
-        retention = ClusterRetention(self._host, self._erasure)
+        jobs, retention = parts.jobs, ClusterRetention(self._host, self._erasure)
         self.due, self.apply_retention = retention.due, retention.apply
+        self.submit_job, self.list_jobs, self.read_job = jobs.submit, jobs.list, jobs.read
+        self.job_logs, self.stop_job = jobs.logs, jobs.stop
 
     # keys and principals
 
@@ -152,6 +153,12 @@ class Gateway:
         await self._push(cube_id, await self._system("archive_cube", caller, cube_id, reason))
         return view
 
+    async def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> Receipt:
+        """Nothing of the cube is left when it returns, but that its id stays taken."""
+        receipt = await self._erasure.erase_cube(caller, cube_id, reason)
+        await self._push(cube_id, await self._system("erase_cube", caller, cube_id, reason))
+        return receipt
+
     async def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeView:
         """In force when it returns."""
         await self._push(cube_id, await self._system("put_grant", caller, cube_id, principal, role))
@@ -219,23 +226,6 @@ class Gateway:
                 degraded += answer.degraded
         hits.sort(key=lambda hit: -hit.score)
         return CubeHits(tuple(hits[: request.top_k]), tuple(dict.fromkeys(degraded)))
-
-    # jobs
-
-    async def submit_job(self, caller: Caller, name: str, cube_id: str, args: Mapping[str, Any]) -> JobView:
-        return await self._parts.jobs.submit(caller, name, cube_id, args)
-
-    async def list_jobs(self, caller: Caller, limit: int, cursor: str | None) -> Page[JobView]:
-        return await self._parts.jobs.list(caller, limit, cursor)
-
-    async def read_job(self, caller: Caller, job_id: str) -> JobView:
-        return await self._parts.jobs.read(caller, job_id)
-
-    async def job_logs(self, caller: Caller, job_id: str) -> str:
-        return await self._parts.jobs.logs(caller, job_id)
-
-    async def stop_job(self, caller: Caller, job_id: str) -> JobView:
-        return await self._parts.jobs.stop(caller, job_id)
 
     # running
 

@@ -88,6 +88,10 @@ class MemosClient:
         """Archives the cube."""
         return self._read(Cube, "DELETE", _path("cubes", cube_id), query={"reason": reason or None})
 
+    def erase_cube(self, cube_id: str, reason: str = "") -> Receipt:
+        """Erases the cube for good; its id stays taken."""
+        return self._read(Receipt, "DELETE", _path("cubes", cube_id), query={"erase": "true", "reason": reason or None})
+
     def grant(self, cube_id: str, principal: str, role: str) -> Cube:
         return self._read(Cube, "PUT", _path("cubes", cube_id, "grants", principal), body={"role": role})
 

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from actors.errors import (
+    CubeNotFound,
     IdempotencyMismatch,
     InvalidRequest,
     MemoryErased,
@@ -98,6 +99,8 @@ class CubeDraft(Draft):
         memory_id: str = "",
         memory_version: int = 0,
     ) -> Event:
+        if self.cube_id in self._state.erased and type is not EventType.ERASURE_COMPLETED:
+            raise CubeNotFound(f"no cube {self.cube_id!r}", cube=self.cube_id)
         event = super().emit(origin, type, payload, memory_id, memory_version)
         self._note(event)
         return event

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from actors.errors import InvalidRequest, MemoryNotFound, VersionNotFound
-from actors.memory.erasure import Erased, Receipt, fold_emptied, fold_receipt, fold_tombstone, gone
+from actors.memory.erasure import Erased, Receipt, fold_cube_tombstone, fold_emptied, fold_receipt, fold_tombstone, gone
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.footprint import CUBE_BYTES, EVENT_BYTES, OUTCOME_BYTES, memory_bytes
 from actors.memory.item import Form, Memory, evolve, from_fields, to_fields
@@ -77,6 +77,8 @@ class CubeState:
             self._apply_meta(event)
         elif event.type is EventType.MEMORY_ERASED:
             change = fold_tombstone(self, event)
+        elif event.type is EventType.CUBE_ERASED:
+            change = fold_cube_tombstone(self, event)
         elif event.type is EventType.ERASURE_COMPLETED:
             fold_receipt(self, event)
         elif event.memory_id:

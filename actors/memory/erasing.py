@@ -146,6 +146,29 @@ def erase(draft: CubeDraft, origin: Origin, request: EraseMemories, allow: Calla
     return root
 
 
+def plan_cube(draft: CubeDraft, reason: str, allow: Callable[[Action], None]) -> list[str]:
+    """The memories that go with a whole cube; none when it is erased already. Raises as `plan`."""
+    allow(Action.ERASE_CUBE)
+    memories = draft.revisions()
+    if any(revisions[-1][1].state is State.FROZEN for revisions in memories.values()):
+        allow(Action.ERASE_FROZEN)
+        if not reason.strip():
+            raise InvalidRequest("a memory of it is frozen: erasing it takes a reason")
+    _check_reason(reason, (memory for revisions in memories.values() for _, memory in revisions))
+    return list(memories)
+
+
+def erase_cube(
+    draft: CubeDraft, origin: Origin, reason: str, elsewhere: Sequence[Name], allow: Callable[[Action], None]
+) -> str:
+    """Record the tombstone of a whole cube, after which nothing more is recorded of it; the erasure's root."""
+    memories = plan_cube(draft, reason, allow)
+    if draft.erasure_of(draft.cube_id) is None:
+        payload = {"reason": reason, "memories": memories, "elsewhere": list(elsewhere)}
+        draft.emit(origin, EventType.CUBE_ERASED, payload)
+    return draft.cube_id
+
+
 def rows_opened_at(revisions: Revisions) -> list[int]:
     """The cube versions at which a memory opened a row: once its content is gone, a fold could not tell."""
     opened, before = [], None

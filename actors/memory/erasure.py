@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from actors.memory.events import Event, EventType
 from actors.memory.footprint import memory_bytes
 from actors.memory.item import Form, Memory
 from actors.memory.lifecycle import State
-from actors.memory.rows import RowChange, Rows
+from actors.memory.rows import EVERY_ROW, RowChange, Rows
 
 Name = tuple[str, str]
 """(cube id, memory id)."""
@@ -53,13 +54,15 @@ class Erased:
     rows: tuple[int, ...]
     elsewhere: tuple[Name, ...] = ()
     """Of a root, what was erased of other cubes before it."""
+    members: tuple[str, ...] = ()
+    """Of a whole cube, kept under the cube's own id: the memories that it had."""
 
     @classmethod
     def from_values(cls, *values: Any) -> Erased:
         """The inverse of `dataclasses.astuple`, from JSON values."""
-        version, at_us, because, root, versions, rows, elsewhere = values
+        version, at_us, because, root, versions, rows, elsewhere, members = values
         pairs, names = tuple((v, at) for v, at in versions), tuple((cube, memory) for cube, memory in elsewhere)
-        return cls(version, at_us, Because(because), root, pairs, tuple(rows), names)
+        return cls(version, at_us, Because(because), root, pairs, tuple(rows), names, tuple(members))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,10 @@ class Erasable(Protocol):
     erased: dict[str, Erased]
     receipts: dict[str, Receipt]
     blank_rows: set[int]
+    outcomes: dict[str, Any]
+    meta_history: list[Any]
+    name: str
+    policy: dict[str, dict[str, Any]]
 
 
 def fold_tombstone(state: Erasable, event: Event) -> RowChange:
@@ -157,6 +164,28 @@ def fold_tombstone(state: Erasable, event: Event) -> RowChange:
         elsewhere=tuple((cube, memory) for cube, memory in payload.get("elsewhere", ())),
     )
     return RowChange(erased=rows)
+
+
+def fold_cube_tombstone(state: Erasable, event: Event) -> RowChange:
+    """Forget everything of a cube but that it was there."""
+    payload = event.payload()
+    state.held_bytes -= sum(memory_bytes(memory) for found in state.history.values() for _, memory in found)
+    state.history.clear()
+    state.tally.clear()
+    state.outcomes.clear()
+    state.meta_history.clear()
+    state.name, state.policy, state.rows = "", {}, Rows()
+    state.erased[state.cube_id] = Erased(
+        version=event.version,
+        at_us=event.recorded_at_us,
+        because=Because.REQUESTED,
+        root=state.cube_id,
+        versions=(),
+        rows=(),
+        elsewhere=tuple((cube, memory) for cube, memory in payload["elsewhere"]),
+        members=tuple(payload["memories"]),
+    )
+    return RowChange(erased=EVERY_ROW)
 
 
 def fold_emptied(state: Erasable, event: Event) -> RowChange:
@@ -189,6 +218,9 @@ def unfinished(state: Erasable) -> list[str]:
 def receipt_of(state: Erasable, root: str, places: Sequence[Place], at_us: int) -> Receipt:
     """The receipt of an erasure whose tombstones were folded in."""
     members = {memory_id: erased for memory_id, erased in state.erased.items() if erased.root == root}
+    if root == state.cube_id:
+        whole = members[root]
+        return Receipt(state.cube_id, whole.members, whole.elsewhere, tuple(places), at_us)
     derived = [(state.cube_id, m) for m, erased in members.items() if erased.because is Because.DERIVED]
     return Receipt(
         cube_id=state.cube_id,
@@ -205,6 +237,6 @@ def gone(cube_id: str, memory_id: str, erased: Erased) -> MemoryErased:
         f"memory {memory_id} of cube {cube_id!r} was erased",
         cube=cube_id,
         memory=memory_id,
-        erased_at_us=erased.at_us,
+        erased_at=datetime.fromtimestamp(erased.at_us // 1_000_000, UTC).isoformat().replace("+00:00", "Z"),
         versions=[version for version, _ in erased.versions],
     )

@@ -41,6 +41,7 @@ class Action(StrEnum):
     UNFREEZE = "unfreeze"
     ERASE = "erase"
     ERASE_FROZEN = "erase_frozen"
+    ERASE_CUBE = "erase_cube"
     CONFIGURE = "configure"
     VERIFY = "verify"
     GRANT = "grant"
@@ -57,6 +58,7 @@ NEEDED: dict[Action, Role] = {
     Action.FREEZE: Role.CURATOR,
     Action.ERASE: Role.CURATOR,
     Action.CONFIGURE: Role.OWNER,
+    Action.ERASE_CUBE: Role.OWNER,
     Action.GRANT: Role.OWNER,
 }
 """The smallest role for an action; those of `_GOVERNORS_ONLY` are missing."""

@@ -146,9 +146,9 @@ class VectorIndex(Protocol):
         """Forget a cube, on storage too."""
         ...
 
-    def erase_rows(self, rows: Mapping[str, Sequence[int]]) -> str:
-        """Forget rows of cubes, on storage too, durably. Answers what is not in this index's hands, in words;
-        empty when nothing is left anywhere.
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> str:
+        """Forget rows of cubes, or whole cubes (None), on storage too, durably. Answers what is not in this index's
+        hands, in words; empty when nothing is left anywhere.
         """
         ...
 
@@ -206,8 +206,8 @@ class LexicalIndex(Protocol):
 
     def erase(self, cube_id: str) -> None: ...
 
-    def erase_rows(self, rows: Mapping[str, Sequence[int]]) -> None:
-        """Forget rows of cubes, put or flushed, their terms too, on storage too; what else was put is flushed."""
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> None:
+        """Forget rows of cubes, or whole cubes (None), and their terms, on storage too; other puts are flushed."""
         ...
 
     def clear(self) -> None: ...

@@ -115,6 +115,10 @@ class Rows:
         return (since <= version) & (version < until)
 
 
+EVERY_ROW: tuple[int, ...] = (-1,)
+"""In the place of row numbers: all that an index holds of a cube."""
+
+
 def blank(memory_id: str) -> Memory:
     """What stands in the rows of a memory that was erased."""
     return Memory(memory_id, "", 0, Form.PLAINTEXT, Kind.NOTE.value, State.ARCHIVED, "", 0)

@@ -23,11 +23,10 @@ from actors.errors import (
 )
 from actors.footprint import footprint
 from actors.listing import page_of
-from actors.memory import commands, erasing, erasure, retaining
+from actors.memory import commands
 from actors.memory.commands import CubeDraft
 from actors.memory.cube import CubeState
 from actors.memory.draft import Origin, Sealer
-from actors.memory.erasure import EraseMemories, Receipt
 from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role, authorise
 from actors.memory.item import Form, Memory, Reference
 from actors.memory.ports import JsonObject
@@ -53,9 +52,8 @@ from actors.memory.requests import (
     Shortfall,
     VerifyReport,
 )
-from actors.memory.retaining import Retained
-from actors.memory.retention import Due
 from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
+from tests.unit.plain_erasing import PlainErasing
 
 T = TypeVar("T")
 KEY = b"k" * 32
@@ -85,7 +83,7 @@ class PlainCube:
 
 
 @dataclass
-class PlainBackend:
+class PlainBackend(PlainErasing):
     """Has the gateway's shape. `failures` maps a method's name to the error that it raises next."""
 
     clock: PlainClock = field(default_factory=PlainClock)
@@ -254,25 +252,6 @@ class PlainBackend:
             authorise(caller, action, cube_id, self._cluster(), cube.access)
 
         return self._run(caller, cube, lambda d, o: commands.move(d, o, request, allow))
-
-    async def erase_memories(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
-        cube = self._enter(caller, Action.READ, cube_id)
-
-        def allow(action: Action) -> None:
-            authorise(caller, action, cube_id, self._cluster(), cube.access)
-
-        root = self._run(caller, cube, lambda d, o: erasing.erase(d, o, request, allow))
-        receipt = erasure.receipt_of(cube.state, root, [], self.clock.now_us())
-        return self._run(caller, cube, lambda d, o: erasing.complete(d, o, root, receipt))
-
-    async def due(self, caller: Caller, cube_id: str) -> Sequence[Due]:
-        cube = self._enter(caller, Action.READ, cube_id)
-        return self._run(caller, cube, lambda d, o: retaining.all_due(d, o.at_us))
-
-    async def apply_retention(self, caller: Caller, cube_id: str) -> Retained:
-        cube = self._enter(caller, Action.ERASE, cube_id)
-        found = self._run(caller, cube, lambda d, o: retaining.archive_due(d, o, 500))
-        return Retained(cube_id, tuple(found))
 
     async def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         cube = self._enter(caller, Action.READ, cube_id)

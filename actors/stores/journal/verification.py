@@ -37,6 +37,8 @@ class ChainCheck:
             self._emptied.setdefault((event.cube_id, event.memory_id), event.version)
         elif event.type is EventType.MEMORY_ERASED:
             self._emptied.pop((event.cube_id, event.memory_id), None)
+        elif event.type is EventType.CUBE_ERASED:
+            self._emptied = {chain: version for chain, version in self._emptied.items() if chain[0] != event.cube_id}
 
     def finish(self) -> None:
         """Every event was added: note what was emptied although nothing says that it was erased."""

@@ -57,12 +57,13 @@ class PlainLexicalIndex:
             self._cubes.pop(cube_id, None)
             self._waiting = [document for document in self._waiting if document.cube_id != cube_id]
 
-    def erase_rows(self, rows: Mapping[str, Sequence[int]]) -> None:
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> None:
         self.flush(self._position)
         with self._lock:
             for cube_id, gone in rows.items():
-                for row in gone:
-                    self._cubes.get(cube_id, {}).pop(row, None)
+                held = self._cubes.get(cube_id, {})
+                for row in list(held) if gone is None else gone:
+                    held.pop(row, None)
 
     def clear(self) -> None:
         with self._lock:

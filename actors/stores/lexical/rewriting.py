@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,15 @@ def drop_leftovers(folder: Path) -> None:
         if left.exists():
             shutil.rmtree(left)
             sync_folder(left.parent)
+
+
+def terms_of_rows(rows: Mapping[str, Sequence[int] | None]) -> Iterator[tuple[str, str]]:
+    """(field, term) that name the documents of rows, or of whole cubes."""
+    for cube_id, gone in rows.items():
+        if gone is None:
+            yield "cube", cube_id
+        else:
+            yield from (("key", f"{cube_id}\0{row}") for row in gone)
 
 
 def copy_documents(searcher: tantivy.Searcher, schema: tantivy.Schema, folder: Path, heap_bytes: int) -> None:

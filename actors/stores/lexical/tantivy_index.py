@@ -249,11 +249,11 @@ class TantivyIndex:
             self._writer.delete_documents_by_term("cube", cube_id)
             self._commit()
 
-    def erase_rows(self, rows: Mapping[str, Sequence[int]]) -> None:
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> None:
         """Costs as much as putting every document of the shard again."""
         with self._writing():
-            for key in (f"{cube_id}\0{row}" for cube_id, gone in rows.items() for row in gone):
-                self._writer.delete_documents_by_term("key", key)
+            for field, term in rewriting.terms_of_rows(rows):
+                self._writer.delete_documents_by_term(field, term)
             self._commit()
             rewriting.copy_documents(self._searcher, self._schema, self._folder, _WRITER_HEAP_BYTES)
             self._let_go()

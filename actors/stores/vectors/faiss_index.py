@@ -167,7 +167,7 @@ class FaissVectorIndex:
                 self._let_go([cube_id])
             self._segments.erase(cube_id)
 
-    def erase_rows(self, rows: Mapping[str, Sequence[int]]) -> str:
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> str:
         """Cubes that are open are opened anew by the next search, without the rows; their graphs are built again."""
         with self._storing:
             if self._closed:
@@ -175,7 +175,7 @@ class FaissVectorIndex:
             with self._guard:
                 for cube_id, gone in rows.items():
                     held = self._pending.get(cube_id, {})
-                    for row in gone:
+                    for row in list(held) if gone is None else gone:
                         held.pop(row, None)
                     self._open.pop(cube_id, None)
                     self._graphs.forget(cube_id)

@@ -119,14 +119,15 @@ class MilvusVectorIndex:
         with self._writing:
             self._run(lambda client: client.delete(self._collection, filter=cube, timeout=self._timeout_s))
 
-    def erase_rows(self, rows: Mapping[str, Sequence[int]]) -> str:
-        """The server answers none of them from now on; the last copies leave its files when it has compacted, which it
-        is asked for, and has collected its garbage.
-        """
-        keys = [say.entity_key(say.cube_key(cube_id), row) for cube_id, gone in rows.items() for row in gone]
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> str:
+        """The last copies leave the server's files when it has compacted, which it is asked for, and collected."""
+        keys = [say.entity_key(say.cube_key(cube_id), row) for cube_id, gone in rows.items() for row in gone or ()]
+        for cube_id in (cube_id for cube_id, gone in rows.items() if gone is None):
+            self.erase(cube_id)
         self._join()
         with self._writing:
-            self._run(lambda client: client.delete(self._collection, ids=keys, timeout=self._timeout_s))
+            if keys:
+                self._run(lambda client: client.delete(self._collection, ids=keys, timeout=self._timeout_s))
             if not self._seals:
                 return "deleted in Milvus Lite; its files keep what was deleted until it compacts by itself"
             self._run(lambda client: client.flush(self._collection, timeout=self._timeout_s))

@@ -50,11 +50,12 @@ class PlainVectorIndex:
         with self._lock:
             self._cubes.pop(cube_id, None)
 
-    def erase_rows(self, rows: Mapping[str, Sequence[int]]) -> str:
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> str:
         with self._lock:
             for cube_id, gone in rows.items():
-                for row in gone:
-                    self._cubes.get(cube_id, {}).pop(row, None)
+                held = self._cubes.get(cube_id, {})
+                for row in list(held) if gone is None else gone:
+                    held.pop(row, None)
         return ""
 
     def clear(self) -> None:

@@ -160,7 +160,7 @@ class VectorSegments:
         """Rewrite every segment that holds the cube."""
         self._rewrite({cube_id: None})
 
-    def erase_rows(self, rows: Mapping[str, Sequence[int]]) -> None:
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> None:
         """Rewrite every segment that holds some of the rows, and drop the graphs of their cubes, whose links tell of
         what was near. The old files are gone from storage when it returns.
         """
