@@ -92,7 +92,9 @@ def test_who_may_and_what_holds_it(tmp_path: Path, catalogue: Catalogue) -> None
         host.plan_derived_erasure(carl, "other", derived)
     assert "other" not in str(told.value) and copy not in str(told.value)
     assert host.read_memory(OWNER, "other", copy, None).text == "copy"
-    assert host.erase_derived(GOVERNOR, "other", derived).erased == (copy,)
+    assert host.erase_derived(GOVERNOR, "other", derived).derived == (("other", copy),)
+    with pytest.raises(MemoryErased):
+        host.read_memory(OWNER, "other", copy, None)
     host.close()
 
 
