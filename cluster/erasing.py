@@ -42,10 +42,7 @@ class ClusterErasure:
         receipt: Receipt = await self._on_cube(
             cube_id, "erase", caller, cube_id, replace(request, elsewhere=tuple(elsewhere))
         )
-        if there:  # what was derived while this ran; from now on nothing can be
-            late = await self._erase_derived(caller, there, request)
-            receipt = replace(receipt, derived=tuple(dict.fromkeys([*receipt.derived, *late])))
-        return await self._visible(caller, receipt)
+        return await self._visible(caller, await self._with_late(caller, receipt, request))
 
     async def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> Receipt:
         """The receipt, once nothing of the cube is left with its host. The catalogue is the gateway's next step."""
@@ -53,9 +50,15 @@ class ClusterErasure:
         request = EraseMemories((), reason)
         elsewhere = await self._erase_derived(caller, there, request) if there else []
         receipt: Receipt = await self._on_cube(cube_id, "erase_cube", caller, cube_id, reason, elsewhere)
-        late = await self._erase_derived(caller, there, request) if there else []
-        derived = tuple(dict.fromkeys([*receipt.derived, *late]))
-        return await self._visible(caller, replace(receipt, derived=derived))
+        return await self._visible(caller, await self._with_late(caller, receipt, request))
+
+    async def _with_late(self, caller: Caller, receipt: Receipt, request: EraseMemories) -> Receipt:
+        """The receipt with what was derived while the erasure ran; once it is done, nothing can be any more. Looked for
+        again by a repeat, in case the first request was cut off here.
+        """
+        gone = [*((receipt.cube_id, memory_id) for memory_id in receipt.erased), *receipt.derived]
+        late = await self._erase_derived(caller, gone, request) if receipt.erased else []
+        return replace(receipt, derived=tuple(dict.fromkeys([*receipt.derived, *late])))
 
     async def _erase_derived(self, caller: Caller, there: list[Name], request: EraseMemories) -> list[Name]:
         """Find all that follows from `there`, ask whether it may go, then let it go, the furthest first."""

@@ -28,6 +28,7 @@ from pydantic import Field
 
 from actors.errors import MemoryErased
 from actors.host import CubeHost, HostSpec
+from actors.memory.analysis import terms_of
 from actors.memory.erasure import EraseMemories
 from actors.memory.item import Reference
 from actors.memory.requests import AddMemories, ChangeMemory, Channel, Moment, NewMemory, SearchCube
@@ -44,7 +45,7 @@ WORD = "zyzzyvaplover"
 SECRET = f"the {WORD} code is qx77mumble"
 DERIVED = f"a summary that tells of {WORD} in other words"
 CHANGED = f"the {WORD} code was changed to qx78mumble"
-FRIENDS = 12
+FRIENDS = 8
 """Memories before the secret, and as many behind it."""
 
 LIMITS = ShardLimits(snapshot_events=7)
@@ -71,13 +72,16 @@ def opened(state: Path) -> CubeHost:
 
 
 def plant(host: CubeHost) -> Planted:
-    """Memories around the secret, in two versions and archived for a while, and one that is derived from it."""
-    add(host, [f"note {n} about the garden" for n in range(FRIENDS)])
-    [memory_id] = add(host, [SECRET])
+    """Memories around the secret, which has two versions, and one that is derived from it in another cube. Some are
+    added together, so that they share segments and blocks.
+    """
+    friends = [NewMemory(f"note {n} about the garden") for n in range(FRIENDS)]
+    together = host.add(CALLER, "home", AddMemories((*friends, NewMemory(SECRET), NewMemory("a note behind it"))))
+    memory_id = together.memories[FRIENDS].id
     host.change_memory(CALLER, "home", ChangeMemory(memory_id, {"text": CHANGED}, reason=f"{WORD} changed"))
     parent = Reference("home", memory_id, 1)
     derived = host.add(CALLER, "other", AddMemories((NewMemory(DERIVED, derived_from=(parent,)),)))
-    add(host, [f"note {n} about the lake" for n in range(FRIENDS)])
+    add(host, [f"note {n} about the lake" for n in range(FRIENDS - 1)])
     return Planted(memory_id, derived.memories[0].id)
 
 
@@ -224,7 +228,9 @@ def traces(state: Path) -> list[str]:
         [vector] = embedder.embed([text])
         needles[f"vector of {name}, 32 bits"] = vector.tobytes()
         needles[f"vector of {name}, 16 bits"] = vector.astype(np.float16).tobytes()
-    return find(state, needles, frozenset({WORD, "qx77mumble", "qx78mumble"}))
+    words = frozenset(terms_of(f"{WORD} qx77mumble qx78mumble"))  # as the index has them, stemmed
+    needles |= {f"the term {word}": word.encode() for word in words}
+    return find(state, needles, words)
 
 
 def searched(host: CubeHost, planted: Planted) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from actors.errors import CubeNotFound, Forbidden, MemoryErased, Unavailable
 from actors.host import CubeHost
+from actors.memory.analysis import terms_of
 from actors.memory.erasure import EraseMemories
 from actors.memory.governance import Caller, Role
 from actors.memory.item import Reference
@@ -23,7 +24,7 @@ from tests.unit.test_projection import eventually
 
 SECRET = "zyzzyvaplover"
 NEEDLES = {"secret": SECRET.encode()}
-WORDS = frozenset({SECRET})
+WORDS = frozenset(terms_of(SECRET))
 GOVERNOR = Caller("gov", "key-g", "req")
 
 
