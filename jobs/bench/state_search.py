@@ -27,9 +27,12 @@ def find(folder: Path, needles: Needles, words: frozenset[str] = frozenset()) ->
     """Where the bytes are, in words: "FILE (how it was read): NAME". `words` are looked for in inverted indexes."""
     found = []
     for path in sorted(folder.rglob("*")):
-        if not stat.S_ISREG(path.lstat().st_mode):
+        try:
+            if not stat.S_ISREG(path.lstat().st_mode):
+                continue
+            data = path.read_bytes()
+        except FileNotFoundError:  # replaced since the folder was listed
             continue
-        data = path.read_bytes()
         for how, content in _readings(path, data):
             hits = sorted(name for name, needle in needles.items() if needle in content)
             found += [f"{path.relative_to(folder)} ({how}): {name}" for name in hits]

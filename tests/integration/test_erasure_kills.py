@@ -1,6 +1,6 @@
 """kill -9 before one step of storage after the other, while a host writes and erases; then nothing is left anywhere.
 
-MEMOS_ERASURE_ROUNDS sets how many steps are tried (6 by default, spread over the erasure); the benchmark tries each.
+MEMOS_ERASURE_ROUNDS sets how many steps are tried (4 by default, spread over the erasure); the benchmark tries each.
 The rounds run in a process of their own, which forks: this one has threads.
 """
 
@@ -17,7 +17,7 @@ import pytest
 from jobs.bench import erasure
 from tests.source_tree import ROOT
 
-ROUNDS = int(os.environ.get("MEMOS_ERASURE_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("MEMOS_ERASURE_ROUNDS", "4"))
 STEPS = 84
 """About as many things as adding, erasing twice and closing do to storage."""
 
