@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ import pytest
 
 from actors.memory.ports import LexicalDocument
 from actors.memory.rows import OPEN
+from actors.stores.journal.verification import chain_problems
 from actors.stores.lexical import rewriting
 from actors.stores.lexical.tantivy_index import TantivyIndex
 from actors.stores.location import StorageSpec
 from actors.stores.snapshots import SnapshotFolder
 from actors.stores.vectors.faiss_index import FaissVectorIndex
 from jobs.bench.state_search import find
-from tests.contracts.journal_contract import Chains
+from tests.contracts.journal_contract import KEY, Chains
 from tests.contracts.power_cut import Names, PowerCut
 from tests.contracts.shard_folder import ShardFolder
 from tests.contracts.vector_contract import DIMENSION, unit_vectors
@@ -127,3 +129,18 @@ def test_parquet_statistics_and_the_log_name_no_content_column(tmp_path: Path) -
             assert not group.column(column).is_stats_set
     for entry in (shard.table / "_delta_log").iterdir():
         assert b'content":{' not in entry.read_bytes()
+
+
+def test_an_edited_header_of_an_emptied_event_is_found(tmp_path: Path) -> None:
+    shard, chains = ShardFolder(tmp_path), Chains()
+    journal = shard.open()
+    journal.append([chains.seal("a", SECRET), *chains.batch("a")])
+    journal.append([chains.tombstone("a")])
+    journal.empty([1, 2])
+    assert journal.verify() == []
+    file = shard.data_files()[0]
+    first, second = shard.events_of(file)
+    shard.rewrite(file, [replace(first, principal="mallory"), second])
+    assert journal.verify() != []
+    edited = [event for path in shard.data_files() for event in shard.events_of(path)]
+    assert "its header was edited" in chain_problems(KEY, edited)[0]
