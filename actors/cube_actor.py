@@ -14,6 +14,7 @@ from actors.instance_claim import InstanceClaim
 from actors.listing_differences import DifferencePage
 from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.consolidation import ConsolidateCube, Consolidated
+from actors.memory.erasure import EraseMemories, Name, Receipt
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
 from actors.memory.merging import Split, SplitMemory
@@ -33,6 +34,7 @@ from actors.memory.requests import (
     SearchCube,
     VerifyReport,
 )
+from actors.memory.retention import Due
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from actors.remote_actor import HEALTH, ActorAddress, leave, node_id, opened
 from actors.system_actor import RemoteAccess
@@ -75,6 +77,36 @@ class CubeActor:
 
     def move_memory(self, caller: Caller, cube_id: str, request: MoveMemory) -> Memory:
         return self._call(lambda: self._host.move_memory(caller, cube_id, request))
+
+    def plan_erasure(self, caller: Caller, cube_id: str, request: EraseMemories) -> list[Name]:
+        return self._call(lambda: self._host.plan_erasure(caller, cube_id, request))
+
+    def erase(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
+        return self._call(lambda: self._host.erase(caller, cube_id, request))
+
+    def inherited(self, cube_id: str, memory_ids: Sequence[str]) -> list[Name]:
+        return self._call(lambda: self._host.inherited(cube_id, memory_ids))
+
+    def plan_derived_erasure(self, caller: Caller, cube_id: str, request: EraseMemories) -> list[Name]:
+        return self._call(lambda: self._host.plan_derived_erasure(caller, cube_id, request))
+
+    def erase_derived(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
+        return self._call(lambda: self._host.erase_derived(caller, cube_id, request))
+
+    def derived(self, origins: Sequence[Name]) -> list[Name]:
+        return self._call(lambda: self._host.derived(origins))
+
+    def plan_cube_erasure(self, caller: Caller, cube_id: str, reason: str) -> list[Name]:
+        return self._call(lambda: self._host.plan_cube_erasure(caller, cube_id, reason))
+
+    def erase_cube(self, caller: Caller, cube_id: str, reason: str, elsewhere: Sequence[Name]) -> Receipt:
+        return self._call(lambda: self._host.erase_cube(caller, cube_id, reason, elsewhere))
+
+    def due(self, caller: Caller, cube_id: str) -> Sequence[Due]:
+        return self._call(lambda: self._host.due(caller, cube_id))
+
+    def archive_due(self, caller: Caller, cube_id: str, limit: int) -> Sequence[Due]:
+        return self._call(lambda: self._host.archive_due(caller, cube_id, limit))
 
     def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         return self._call(lambda: self._host.history(caller, cube_id, memory_id))

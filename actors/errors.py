@@ -14,6 +14,7 @@ MemosError
 ├── NotFound                  also the answer to a principal without a role
 │   ├── CubeNotFound
 │   ├── MemoryNotFound
+│   │   └── MemoryErased      it was there, and was erased
 │   ├── VersionNotFound       `as_of` names a version or time that does not exist (yet)
 │   ├── KeyNotFound
 │   ├── PrincipalNotFound
@@ -122,6 +123,10 @@ class CubeNotFound(NotFound):
 
 class MemoryNotFound(NotFound):
     slug, title = "memory-not-found", "No such memory"
+
+
+class MemoryErased(MemoryNotFound):
+    slug, title = "memory-erased", "This memory was erased"
 
 
 class VersionNotFound(NotFound):

@@ -14,11 +14,13 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from actors.answers import settled, told
+from actors.answers import ignored, settled, told
 from actors.audit import AuditLog
 from actors.clock import SystemClock
 from actors.errors import CubeNotFound, Fenced, MemosError
+from actors.host_erasure import HostErasure
 from actors.host_reading import HostReading
+from actors.host_retention import HostRetention
 from actors.lineage import Lineage
 from actors.listing_differences import DifferencePage
 from actors.memory import commands
@@ -63,6 +65,15 @@ class CubeHost(HostReading):
         super().__init__(spec, open_shard, open_audit, access, clock)
         self._time = TimeMachine(self._entered, self._access, clock)
         self.lineage = Lineage(self._entered, self._origin, self._access)
+        erasure = HostErasure(
+            self._access, self._entered, self._derived_entered, self._shard_for, self._shards.values, self._origin
+        )
+        self.plan_erasure, self.erase, self.derived = erasure.plan, erasure.erase, erasure.derived
+        self.plan_cube_erasure, self.erase_cube = erasure.plan_cube, erasure.erase_cube
+        self.plan_derived_erasure, self.erase_derived = erasure.plan_derived, erasure.erase_derived
+        self.inherited = erasure.inherited
+        retention = HostRetention(self._entered, self._origin)
+        self.due, self.archive_due = retention.due, retention.archive_due
 
     @classmethod
     def open(cls, spec: HostSpec, embedder: Embedder, access: AccessSource) -> CubeHost:
@@ -190,7 +201,7 @@ class CubeHost(HostReading):
 
             def decide(draft: CubeDraft) -> Memory:
                 return commands.move(
-                    draft, origin, request, lambda action: _ignore(self._access.authorise(caller, action, cube_id))
+                    draft, origin, request, lambda action: ignored(self._access.authorise(caller, action, cube_id))
                 )
 
             return shard.run(cube_id, decide)
@@ -213,7 +224,3 @@ class CubeHost(HostReading):
 
     def set_cluster_access(self, access: ClusterAccess) -> None:
         self._access.set_cluster(access)
-
-
-def _ignore(_: object) -> None:
-    return None

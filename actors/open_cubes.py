@@ -19,9 +19,10 @@ import orjson
 from actors.errors import Corrupted
 from actors.forks import base_of
 from actors.memory.cube import CubeState
+from actors.memory.erasure import blank_rows
 from actors.memory.events import Event, EventType
 from actors.memory.footprint import event_bytes
-from actors.memory.forking import begin
+from actors.memory.forking import begin, begin_erased
 from actors.memory.ports import Snapshots
 from actors.memory.rows import RowChange
 from actors.memory_budget import MemoryBudget
@@ -162,17 +163,23 @@ class OpenCubes:
                 self.incidents.append(str(damaged))
             log.error("%s; folding cube %s from the journal instead", damaged, cube_id)
             state = CubeState(cube_id)
-            tail = self._folded(cube_id, tail)
+            tail = self._folded(state, tail)
+        state.blank_rows.update(blank_rows(tail))
         for event in tail:
             if event.type is EventType.CUBE_FORKED and not state.version:
-                begin(state, base_of(event, self.pinned))
+                if event.content is None:
+                    begin_erased(state, event)
+                else:
+                    begin(state, base_of(event, self.pinned))
             if event.version > state.version:
                 state.apply(event)
         return state
 
-    def _folded(self, cube_id: str, tail: list[Event]) -> list[Event]:
+    def _folded(self, state: CubeState, tail: list[Event]) -> list[Event]:
         """The cube's events up to the end of `tail`, all when it is empty; the next snapshot writes the cube anew."""
-        events = [event for event in self._fold(cube_id) if not tail or event.version <= tail[-1].version]
+        cube_id, every = state.cube_id, list(self._fold(state.cube_id))
+        state.blank_rows.update(blank_rows(every))
+        events = [event for event in every if not tail or event.version <= tail[-1].version]
         if events:
             with self._guard:
                 self._tail.setdefault(cube_id, [events[-1]])
@@ -239,6 +246,12 @@ class OpenCubes:
             self.tail_events, self.tail_bytes = len(left), sum(map(event_bytes, left))
             self._budget.tail(self, self.tail_bytes)
 
+    def unfinished(self) -> list[str]:
+        """Cubes with an erasure in the tail that has no receipt there."""
+        with self._guard:
+            begun = {c: _without_receipt(events) for c, events in self._tail.items()}
+        return [cube_id for cube_id, roots in begun.items() if roots]
+
     def status(self) -> dict[str, int]:
         with self._guard:
             return {
@@ -246,3 +259,16 @@ class OpenCubes:
                 "tail_events": self.tail_events,
                 "tail_bytes": self.tail_bytes,
             }
+
+
+def _without_receipt(events: Iterable[Event]) -> set[str]:
+    """The roots of erasures that began among the events, and did not end there."""
+    roots: set[str] = set()
+    for event in events:
+        if event.type is EventType.MEMORY_ERASED:
+            roots.add(event.payload()["root"])
+        elif event.type is EventType.CUBE_ERASED:
+            roots.add(event.cube_id)
+        elif event.type is EventType.ERASURE_COMPLETED:
+            roots.discard(event.payload()["root"])
+    return roots

@@ -98,6 +98,14 @@ class OwnedShards:
         self._conclude(caller, cube_id, note, None)
 
     @contextmanager
+    def _derived_entered(self, caller: Caller, action: Action, cube_id: str, note: Note) -> Iterator[Shard]:
+        """As `_entered`, of a cube that the caller need have no role on: what it asks for follows from another one."""
+        self._access.cube(cube_id)  # a fork lives elsewhere than its hash says
+        self._audit_of(cube_id).check()
+        yield self._shard_for(cube_id)
+        self._conclude(caller, cube_id, note, None)
+
+    @contextmanager
     def _refused(self, caller: Caller, cube_id: str, note: Note) -> Iterator[None]:
         """Records what the block refuses, and nothing when it answers: another shard has that already."""
         self._audit_of(cube_id)

@@ -12,11 +12,13 @@ from typing import Protocol
 
 import numpy as np
 
+from actors.clock import SystemClock
 from actors.errors import Corrupted, InvalidRequest, StorageError
 from actors.lexical_channel import LexicalChannel, LexicalFound, SearchedRows, WordLimits
 from actors.memory.analysis import terms_of
+from actors.memory.expiry import retrievable, time_of
 from actors.memory.filters import Predicate, parse_filter
-from actors.memory.ports import LexicalIndex, Mask, VectorIndex
+from actors.memory.ports import Clock, LexicalIndex, Mask, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL, Ranked, RowScores, explain, fuse
 from actors.memory.requests import Channel, CubeHits, Hit, Moment, SearchCube, Shortfall
 from actors.memory.sources import passes, shown
@@ -60,9 +62,9 @@ class _View:
     texts: Sequence[str]
     lineage: Lineage
 
-    def back_to(self, version: int, cube: OpenCube) -> _View:
+    def back_to(self, version: int, cube: OpenCube, at_us: int) -> _View:
         """The same cube at an earlier version; itself when it is not later than that."""
-        return self if version >= self.version else _view(cube, Moment(version=version))
+        return self if version >= self.version else _view(cube, Moment(version=version), at_us)
 
 
 class CubeSearch:
@@ -76,6 +78,7 @@ class CubeSearch:
         depth: SearchDepth | None = None,
         words: WordLimits | None = None,
         on_damage: Callable[[str, Corrupted], None] = lambda channel, damage: None,
+        clock: Clock | None = None,
     ) -> None:
         """`on_damage(channel, what was found)` is told when an index turns out to be damaged."""
         self.vectors = VectorSources(vectors)
@@ -83,6 +86,7 @@ class CubeSearch:
         self._model_id = model_id
         self._depth = depth or SearchDepth()
         self._on_damage = on_damage
+        self._clock = clock or SystemClock()
 
     def search(
         self, cube: OpenCube, request: SearchCube, freshness: Freshness, wait_s: float, promised: int | None = None
@@ -98,9 +102,10 @@ class CubeSearch:
         matches = None if request.filter is None else parse_filter(request.filter)
         if request.top_k < 1:
             raise InvalidRequest("top_k must be 1 or more")
-        view = _view(cube, request.as_of)
+        at_us = _time(cube, request.as_of, self._clock.now_us())
+        view = _view(cube, request.as_of, at_us)
         if request.as_of is None and promised is not None and Channel.DENSE in request.channels:
-            view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube)
+            view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube, at_us)
         degraded: list[Shortfall] = []
 
         def await_index(channel: str) -> None:
@@ -190,11 +195,13 @@ class CubeSearch:
     ) -> tuple[Hit, ...]:
         with cube.lock:
             memories = [
-                shown(cube.state, cube.state.at(view.memory_ids[item.row], view.version), view.version)
-                for item in ranked
+                None if memory is None else shown(cube.state, memory, view.version)
+                for memory in (cube.state.was(view.memory_ids[item.row], view.version) for item in ranked)
             ]
         hits = []
         for item, memory in zip(ranked, memories, strict=True):
+            if memory is None:  # erased while this search ran
+                continue
             reason = ""
             if request.explain:
                 matched = [] if found is None else found.query.matched(terms_of(view.texts[item.row]))
@@ -218,12 +225,18 @@ def _rows_of(scores: RowScores | None) -> list[int]:
     return [] if scores is None else scores.rows.tolist()
 
 
-def _view(cube: OpenCube, as_of: Moment | None) -> _View:
+def _time(cube: OpenCube, as_of: Moment | None, now_us: int) -> int:
+    with cube.lock:
+        return time_of(cube.state, as_of, now_us)
+
+
+def _view(cube: OpenCube, as_of: Moment | None, at_us: int) -> _View:
     with cube.lock:
         state = cube.state
         version = state.version_of(as_of)
         rows = state.rows
-        return _View(state.cube_id, version, rows.live(version), rows.memory_ids, rows.texts, rows.lineage)
+        mask = retrievable(state, version, at_us)
+        return _View(state.cube_id, version, mask, rows.memory_ids, rows.texts, rows.lineage)
 
 
 def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
@@ -233,10 +246,10 @@ def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
     for start in range(0, len(rows), _FILTER_CHUNK_ROWS):
         chunk = rows[start : start + _FILTER_CHUNK_ROWS]
         with cube.lock:
-            memories = [cube.state.held_at(view.memory_ids[row], view.version) for row in chunk]
-        passing[chunk] = [matches(memory) for memory in memories]
+            memories = [cube.state.held_then(view.memory_ids[row], view.version) for row in chunk]
+        passing[chunk] = [memory is not None and matches(memory) for memory in memories]
         with cube.lock:
             for row, memory in zip(chunk, memories, strict=True):
-                if not passing[row] and memory.id in cube.state.relations.absorbed:
+                if memory is not None and not passing[row] and memory.id in cube.state.relations.absorbed:
                     passing[row] = passes(cube.state, memory, view.version, matches)
     return passing

@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 from actors.memory.cube import CubeState
 from actors.memory.events import Event, EventType
-from actors.memory.rows import OPEN, Interval, RowChange, Rows
+from actors.memory.rows import EVERY_ROW, OPEN, Interval, RowChange, Rows
 
 NO_POSITION = 0
 """Position of a delta that is fed out of the journal's order, in a replay: it moves no stored position."""
@@ -48,6 +48,10 @@ class RowDelta:
     version: int
     opened: IndexRow | None = None
     closed: IndexRow | None = None
+    erased: tuple[int, ...] = ()
+    """Rows that the indexes are to forget."""
+    places: tuple[int, ...] = ()
+    """Where their vectors are among those that the cube holds itself. An ancestor's are erased with its own row."""
 
     @staticmethod
     def of(event: Event, change: RowChange, rows: Rows) -> list[RowDelta]:
@@ -62,10 +66,13 @@ class RowDelta:
 
     @staticmethod
     def since(state: CubeState, version: int) -> list[RowDelta]:
-        """A replay of one cube: every interval that events of `version` and later began or ended.
+        """A replay of one cube: every interval that events of `version` and later began or ended, and what they erased.
 
         It moves no position: after the last cube of a replay, feed `RowDelta.reached`.
         """
+        whole = state.erased.get(state.cube_id)
+        if whole is not None:
+            return [RowDelta(NO_POSITION, state.cube_id, whole.version, erased=EVERY_ROW, places=EVERY_ROW)]
         if state.fork is not None and version <= state.fork.version + 1:
             version = 0
         opened: dict[int, list[Interval]] = defaultdict(list)
@@ -75,14 +82,15 @@ class RowDelta:
                 opened[interval.since].append(interval)
             if version <= interval.until <= state.version:
                 closed[interval.until].append(interval)
+        erased = {gone.version: gone.rows for gone in state.erased.values() if gone.version >= version}
         return [
             delta
-            for at in sorted({*opened, *closed})
+            for at in sorted({*opened, *closed, *erased})
             for delta in _parts(
                 NO_POSITION,
                 state.cube_id,
                 at,
-                RowChange(tuple(closed.get(at, ())), tuple(opened.get(at, ()))),
+                RowChange(tuple(closed.get(at, ())), tuple(opened.get(at, ())), erased.get(at, ())),
                 state.rows,
             )
         ]
@@ -107,9 +115,15 @@ def _parts(position: int, cube_id: str, version: int, change: RowChange, rows: R
                 at[1],
                 None if opened is None else IndexRow.of(rows, opened),
                 None if closed is None else IndexRow.of(rows, closed),
+                change.erased if number == len(pairs) else (),
+                _places(change.erased, rows.inherited) if number == len(pairs) else (),
             )
         )
     return deltas
+
+
+def _places(erased: tuple[int, ...], inherited: int) -> tuple[int, ...]:
+    return EVERY_ROW if erased == EVERY_ROW else tuple(row - inherited for row in erased if row >= inherited)
 
 
 def _as_of(interval: Interval, version: int) -> Interval:

@@ -120,6 +120,11 @@ class SystemHost(SystemShard):
         decide = partial(administration.archive_cube, caller=caller, cube_id=cube_id, reason=reason)
         return access_of(self._run(caller, note, decide, cube_id))
 
+    def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
+        note = Note(AuditAction.ERASE, detail={"what": "cube in the catalogue"})
+        decide = partial(administration.erase_cube, caller=caller, cube_id=cube_id, reason=reason)
+        return access_of(self._run(caller, note, decide, cube_id))
+
     def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeAccess:
         """Raises PrincipalNotFound for a principal that never had a key."""
         note = Note(AuditAction.GRANT, detail={"to": principal[:128], "role": role.label})

@@ -57,6 +57,9 @@ class SystemActor:
     def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
         return self._write(lambda: self._host.archive_cube(caller, cube_id, reason))
 
+    def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
+        return self._write(lambda: self._host.erase_cube(caller, cube_id, reason))
+
     def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeAccess:
         return self._write(lambda: self._host.put_grant(caller, cube_id, principal, role))
 

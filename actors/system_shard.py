@@ -21,7 +21,7 @@ from actors.memory.governance import Caller
 from actors.memory.identity import SYSTEM_CUBE_ID
 from actors.memory.ports import JsonObject
 from actors.system_parts import Strangers, SystemParts
-from actors.system_recovery import recovered
+from actors.system_recovery import forget_erased_cubes, recovered
 from actors.writer import ShardWriter
 
 R = TypeVar("R")
@@ -97,6 +97,8 @@ class SystemShard:
         with self._guard:
             for event in events:
                 self._state.apply(event)
+        if forget_erased_cubes(self._parts.journal, self._parts.snapshots, self._state, events):
+            self._snapshot_at = self._parts.journal.position
         if self._parts.journal.position - self._snapshot_at >= self._parts.snapshot_events:
             self._write_snapshot()
 

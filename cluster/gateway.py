@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from actors.errors import CubeNotFound, Unavailable
+from actors.errors import Conflict, CubeNotFound, Unavailable
 from actors.listing_differences import DifferencePage
 from actors.memory.auditing import AuditQuery, AuditRow
+from actors.memory.erasure import EraseMemories, Receipt
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.item import Memory
 from actors.memory.ports import Clock, JsonObject
@@ -27,7 +28,6 @@ from actors.memory.requests import (
     CubeView,
     Hit,
     IssuedKey,
-    JobView,
     KeyView,
     ListMemories,
     Moment,
@@ -47,10 +47,12 @@ from cluster.cube_audit import CubeAudit
 from cluster.cube_calls import CubeCalls
 from cluster.cube_places import CubePlaces
 from cluster.directory import SYSTEM, Directory, host_name
+from cluster.erasing import ClusterErasure
 from cluster.health import Health
 from cluster.identities import Identities
 from cluster.jobs import JobRunner
 from cluster.lineage_calls import LineageCalls
+from cluster.retention import ClusterRetention
 from cluster.topology import Topology
 
 MANIFESTS_AT_ONCE = 16
@@ -80,6 +82,11 @@ class Gateway(LineageCalls):
         self._cubes = CubeCalls(parts.directory, self._places)
         self._health = Health(parts.directory, parts.topology, parts.status_within_s)
         self._audits = CubeAudit(self._host, self._system)
+        self._erasure = ClusterErasure(self._host, self._hosts, self._forks_of)
+        jobs, retention = parts.jobs, ClusterRetention(self._host, self._erasure)
+        self.due, self.apply_retention = retention.due, retention.apply
+        self.submit_job, self.list_jobs, self.read_job = jobs.submit, jobs.list, jobs.read
+        self.job_logs, self.stop_job = jobs.logs, jobs.stop
 
     # keys and principals
 
@@ -167,6 +174,17 @@ class Gateway(LineageCalls):
         await self._push(cube_id, await self._system("archive_cube", caller, cube_id, reason))
         return view
 
+    async def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> Receipt:
+        """Nothing of the cube is left when it returns, but that its id stays taken. Raises Conflict while there are
+        forks of it: they begin with what it holds.
+        """
+        if await self._forks_of(cube_id):
+            await self.read_cube(caller, cube_id)
+            raise Conflict(f"cube {cube_id!r} has forks, which hold what it holds: erase them first", cube=cube_id)
+        receipt = await self._erasure.erase_cube(caller, cube_id, reason)
+        await self._push(cube_id, await self._system("erase_cube", caller, cube_id, reason))
+        return receipt
+
     async def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeView:
         """In force when it returns."""
         await self._push(cube_id, await self._system("put_grant", caller, cube_id, principal, role))
@@ -203,6 +221,10 @@ class Gateway(LineageCalls):
         memory: Memory = await self._once(cube_id, "move_memory", caller, cube_id, request)
         return memory
 
+    async def erase_memories(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
+        """Content and all that was derived from it is gone when it returns. Idempotent: the first receipt again."""
+        return await self._erasure.erase(caller, cube_id, request)
+
     async def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         memories: tuple[Memory, ...] = await self._host(cube_id, "history", caller, cube_id, memory_id)
         return memories
@@ -233,23 +255,6 @@ class Gateway(LineageCalls):
         hits.sort(key=lambda hit: -hit.score)
         return CubeHits(tuple(hits[: request.top_k]), tuple(dict.fromkeys(degraded)))
 
-    # jobs
-
-    async def submit_job(self, caller: Caller, name: str, cube_id: str, args: Mapping[str, Any]) -> JobView:
-        return await self._parts.jobs.submit(caller, name, cube_id, args)
-
-    async def list_jobs(self, caller: Caller, limit: int, cursor: str | None) -> Page[JobView]:
-        return await self._parts.jobs.list(caller, limit, cursor)
-
-    async def read_job(self, caller: Caller, job_id: str) -> JobView:
-        return await self._parts.jobs.read(caller, job_id)
-
-    async def job_logs(self, caller: Caller, job_id: str) -> str:
-        return await self._parts.jobs.logs(caller, job_id)
-
-    async def stop_job(self, caller: Caller, job_id: str) -> JobView:
-        return await self._parts.jobs.stop(caller, job_id)
-
     # running
 
     async def status(self) -> JsonObject:
@@ -259,6 +264,10 @@ class Gateway(LineageCalls):
         return await self._health.ready()
 
     # inside
+
+    async def _forks_of(self, cube_id: str) -> Sequence[str]:
+        found: Sequence[str] = await self._system("forks_of", cube_id)
+        return found
 
     async def _shown(self, caller: Caller, cube_id: str) -> CubeView:
         view: CubeView = await self._host(cube_id, "shown_cube", caller, cube_id)
@@ -270,6 +279,14 @@ class Gateway(LineageCalls):
     async def _host(self, cube_id: str, method: str, *args: Any) -> Any:
         return await repeated(self._parts.retry, lambda: self._places.call(cube_id, method, *args))
 
+    async def _hosts(self, method: str, *args: Any) -> list[Any]:
+        """The same call of every host."""
+
+        def call(name: str) -> Any:
+            return repeated(self._parts.retry, lambda: self._parts.directory.call(name, method, *args))
+
+        return await asyncio.gather(*(call(host_name(h)) for h in range(self._parts.topology.hosts)))
+
     async def _once(self, cube_id: str, method: str, *args: Any) -> Any:
         return await self._places.call(cube_id, method, *args)
 
@@ -280,8 +297,4 @@ class Gateway(LineageCalls):
 
     async def _push_cluster(self) -> None:
         access: ClusterAccess = await self._system("cluster_access")
-
-        def push(name: str) -> Any:
-            return repeated(self._parts.retry, lambda: self._parts.directory.call(name, "set_cluster_access", access))
-
-        await asyncio.gather(*(push(host_name(h)) for h in range(self._parts.topology.hosts)))
+        await self._hosts("set_cluster_access", access)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from actors.listing_differences import DifferencePage
 from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.consolidation import ConsolidateCube, Consolidated
+from actors.memory.erasure import EraseMemories, Receipt
 from actors.memory.governance import Caller, Role
 from actors.memory.item import Memory
 from actors.memory.merging import Split, SplitMemory
@@ -32,6 +33,8 @@ from actors.memory.requests import (
     SearchCube,
     VerifyReport,
 )
+from actors.memory.retaining import Retained
+from actors.memory.retention import Due
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 
 
@@ -84,6 +87,8 @@ class Cubes(Protocol):
 
     async def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeView: ...
 
+    async def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> Receipt: ...
+
     async def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeView: ...
 
     async def remove_grant(self, caller: Caller, cube_id: str, principal: str) -> CubeView: ...
@@ -117,6 +122,16 @@ class Memories(Protocol):
     async def change_memory(self, caller: Caller, cube_id: str, request: ChangeMemory) -> Memory: ...
 
     async def move_memory(self, caller: Caller, cube_id: str, request: MoveMemory) -> Memory: ...
+
+    async def erase_memories(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
+        """Gone for good, with what was derived from it; a repeat answers the first receipt."""
+        ...
+
+    async def due(self, caller: Caller, cube_id: str) -> Sequence[Due]: ...
+
+    async def apply_retention(self, caller: Caller, cube_id: str) -> Retained:
+        """A part of what is due; repeat it while it says that there is more."""
+        ...
 
     async def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]: ...
 

@@ -30,6 +30,7 @@ from serve.client_types import (
     Memory,
     Page,
     Principal,
+    Receipt,
     Result,
     SearchAnswer,
     Verification,
@@ -88,6 +89,12 @@ class MemosClient(LineageMethods, TimeMethods):
     def delete_cube(self, cube_id: str, reason: str = "") -> Cube:
         """Archives the cube."""
         return self._read(Cube, "DELETE", path_of("cubes", cube_id), query={"reason": reason or None})
+
+    def erase_cube(self, cube_id: str, reason: str = "") -> Receipt:
+        """Erases the cube for good; its id stays taken."""
+        return self._read(
+            Receipt, "DELETE", path_of("cubes", cube_id), query={"erase": "true", "reason": reason or None}
+        )
 
     def grant(self, cube_id: str, principal: str, role: str) -> Cube:
         return self._read(Cube, "PUT", path_of("cubes", cube_id, "grants", principal), body={"role": role})
@@ -152,6 +159,20 @@ class MemosClient(LineageMethods, TimeMethods):
         """Archives the memory."""
         path = path_of("cubes", cube_id, "memories", memory_id)
         return self._read(Memory, "DELETE", path, query={"reason": reason or None})
+
+    def erase_memory(self, cube_id: str, memory_id: str, reason: str = "") -> Receipt:
+        """Erases the memory for good, with what was derived from it. A repeat answers the first receipt."""
+        path = path_of("cubes", cube_id, "memories", memory_id)
+        return self._read(Receipt, "DELETE", path, query={"erase": "true", "reason": reason or None})
+
+    def due(self, cube_id: str) -> list[Json]:
+        """What is due now by the cube's retention policy: memory, step, since, reason."""
+        items: list[Json] = self._json("GET", path_of("cubes", cube_id, "retention"))["items"]
+        return items
+
+    def apply_retention(self, cube_id: str) -> Json:
+        """Archives and erases a part of what is due; call it again while the answer says `more`."""
+        return self._json("POST", path_of("cubes", cube_id, "retention"))
 
     def transition(self, cube_id: str, memory_id: str, to: str, reason: str = "", **merge: str) -> Memory:
         """`merge`, with to = merged: `into`, the memory that absorbs it, and `kind`, duplicate or superseded."""

@@ -71,6 +71,17 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an erasure took, and every kind of place that was looked at. `cube`, `erased` and `derived` are ids."""
+
+    cube: str
+    erased: tuple[str, ...]
+    derived: tuple[str, ...]
+    places: tuple[Json, ...]
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class AddedMemory:
     id: str
     version: int

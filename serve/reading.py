@@ -60,6 +60,7 @@ def _from_message(message: MessageIn) -> NewMemory:
         tags=tuple(message.tags),
         metadata=message.metadata,
         occurred_at_us=message.at,
+        expires_at_us=message.expires_at,
         source={"kind": "message"},
     )
 
@@ -75,6 +76,7 @@ def _from_text(text: TextIn) -> NewMemory:
         occurred_at_us=text.occurred_at,
         valid_from_us=text.valid_from,
         valid_to_us=text.valid_to,
+        expires_at_us=text.expires_at,
         source={"kind": "text", **_made_by(text)},
         derived_from=tuple(Reference("", memory_id, 0) for memory_id in text.derived_from),
         state=State(text.state),
@@ -96,6 +98,7 @@ def _from_document(document: DocumentIn) -> Iterator[NewMemory]:
             tags=tuple(document.tags),
             metadata=document.metadata,
             occurred_at_us=document.occurred_at,
+            expires_at_us=document.expires_at,
             source=source,
         )
 

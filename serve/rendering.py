@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from actors.memory.auditing import AuditRow
 from actors.memory.consolidation import Consolidated
+from actors.memory.erasure import Receipt
 from actors.memory.item import Memory, Reference
 from actors.memory.merging import Split
 from actors.memory.ports import JsonObject
@@ -24,6 +25,8 @@ from actors.memory.requests import (
     Shortfall,
     VerifyReport,
 )
+from actors.memory.retaining import Retained
+from actors.memory.retention import Due
 from serve.contract.times import format_time
 
 T = TypeVar("T")
@@ -119,6 +122,37 @@ def audit_row(row: AuditRow) -> JsonObject:
         "memory": row.memory_id or None,
         "request": row.request_id,
         "detail": {**detail, "ids": list(row.ids)} if row.ids else detail,
+    }
+
+
+def receipt(said: Receipt) -> JsonObject:
+    places = [{"kind": p.kind, "checked": p.checked, "removed": p.removed, "note": p.note or None} for p in said.places]
+    return {
+        "cube": said.cube_id,
+        "erased": list(said.erased),
+        "derived": [memory_id for _, memory_id in said.derived],
+        "places": places,
+        "at": format_time(said.at_us),
+    }
+
+
+def due(item: Due) -> JsonObject:
+    return {
+        "memory": item.memory_id,
+        "step": item.step.value,
+        "since": format_time(item.since_us),
+        "reason": item.reason,
+    }
+
+
+def retained(done: Retained) -> JsonObject:
+    return {
+        "cube": done.cube_id,
+        "archived": [due(item) for item in done.archived],
+        "erased": [due(item) for item in done.erased],
+        "derived": list(done.derived),
+        "held": [due(item) for item in done.held],
+        "more": done.more,
     }
 
 

@@ -26,9 +26,10 @@ from actors.memory.draft import Draft, Origin, Sealer
 from actors.memory.events import Event, EventType
 from actors.memory.governance import Action, Caller, Role, authorise
 from actors.memory.identity import check_cube_id, check_principal_id
+from actors.memory.job_records import job_to_fields
 from actors.memory.policy import merged_policy
 from actors.memory.requests import JobStatus, JobView, KeyView, NewCube, NewKey
-from actors.memory.system import Records, SystemState, cluster_access_of, job_to_fields
+from actors.memory.system import Records, SystemState, cluster_access_of
 
 
 class SystemDraft(Draft):
@@ -166,6 +167,24 @@ def archive_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: st
         return known
     check_role(draft.records, caller, Action.CONFIGURE, known, cube_id)
     draft.emit(origin, EventType.CUBE_ARCHIVED, {"id": cube_id, "reason": reason})
+    return draft.records.cubes[cube_id]
+
+
+def erase_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: str, reason: str) -> CubeRecord:
+    """Record the tombstone of a cube: hidden from then on, and nothing of it kept but its id. Owners only."""
+    check_live(draft.records, caller, origin.at_us)
+    known = draft.records.cubes.get(cube_id)
+    if known is not None and known.erased and draft.records.is_governor(caller.principal):
+        return known
+    cube = check_role(draft.records, caller, Action.ERASE_CUBE, known, cube_id)
+    payload = {
+        "id": cube_id,
+        "owner": cube.owner,
+        "reason": reason,
+        "created_at_us": cube.created_at_us,
+        "order": cube.order,
+    }
+    draft.emit(origin, EventType.CUBE_ERASED, payload)
     return draft.records.cubes[cube_id]
 
 

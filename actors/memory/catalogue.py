@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,13 @@ class CubeRecord:
     archived_by: str = ""
     shard: int | None = None
     fork: ForkPoint | None = None
+    erased: bool = False
+
+
+def erased_record(said: Mapping[str, Any], version: int) -> CubeRecord:
+    """What the catalogue keeps of an erased cube, so that its id stays taken."""
+    at_us, order = said["created_at_us"], said["order"]
+    return CubeRecord(said["id"], said["owner"], "", {}, at_us, "", order, version, archived=True, erased=True)
 
 
 def access_of(cube: CubeRecord) -> CubeAccess:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from actors.errors import IdempotencyMismatch, InvalidRequest, StaleVersion, TransitionRefused
+from actors.errors import CubeNotFound, IdempotencyMismatch, InvalidRequest, StaleVersion, TransitionRefused
 from actors.memory.cube import CubeState
 from actors.memory.draft import Draft, Origin, Sealer
+from actors.memory.erasure import Receipt
 from actors.memory.events import Event, EventType
 from actors.memory.governance import Action
 from actors.memory.identity import RandomBytes, keyed_digest, new_id
@@ -44,7 +45,7 @@ _INTERVAL = frozenset({"valid_from_us", "valid_to_us"})
 class CubeDraft(Draft):
     """A draft that also knows how the memories it touched will look."""
 
-    __slots__ = ("_added", "_changed", "_name", "_outcomes", "_policy", "_repeats", "_state")
+    __slots__ = ("_added", "_changed", "_erased", "_name", "_outcomes", "_policy", "_repeats", "_state")
 
     def __init__(self, state: CubeState, sealer: Sealer) -> None:
         super().__init__(state, sealer, state.recorded_at_us[-1] if state.recorded_at_us else 0)
@@ -53,6 +54,8 @@ class CubeDraft(Draft):
         self._added: dict[str, Memory] = {}
         self._repeats = Repeats()
         """Of the memories that this draft changed."""
+        self._erased: dict[str, str] = {}
+        """Of this draft, by memory: the root of its erasure."""
         self._outcomes: dict[str, Outcome] = {}
         self._name, self._policy = state.name, state.policy
 
@@ -65,17 +68,20 @@ class CubeDraft(Draft):
         return self._policy
 
     def find(self, memory_id: str) -> Memory | None:
-        """The memory as it will be after the events so far."""
+        """The memory as it will be after the events so far; None when there is none, or it was erased."""
+        if memory_id in self._erased:
+            return None
         changed = self._changed.get(memory_id)
         return changed[-1][1] if changed else self._state.find(memory_id)
 
     @property
     def history(self) -> Mapping[str, Sequence[tuple[int, Memory]]]:
         """Per memory, (cube version, memory) pairs, oldest first, the events so far included."""
-        if not self._changed:
+        if not self._changed and not self._erased:
             return self._state.history
         held = self._state.history
-        return {**held, **{mid: [*held.get(mid, ()), *changed] for mid, changed in self._changed.items()}}
+        found = {**held, **{mid: [*held.get(mid, ()), *changed] for mid, changed in self._changed.items()}}
+        return {mid: revisions for mid, revisions in found.items() if mid not in self._erased}
 
     def version_of(self, moment: Moment) -> int:
         """The cube version that a moment names, the events so far included. Raises VersionNotFound."""
@@ -113,6 +119,28 @@ class CubeDraft(Draft):
         found = (self.find(other) for other in ids)
         return [memory for memory in found if memory is not None and memory.links.into == memory_id]
 
+    @property
+    def forked_from(self) -> str | None:
+        """The cube that this one was forked from, None when it was not."""
+        return None if self._state.fork is None else self._state.fork.cube_id
+
+    def times(self) -> list[int]:
+        """The record time of each cube version, the first at index 0."""
+        return [*self._state.recorded_at_us, *(event.recorded_at_us for event in self.events)]
+
+    def erasure_of(self, memory_id: str) -> str | None:
+        """The root of the erasure that a memory went with, None when it was not erased."""
+        known = self._state.erased.get(memory_id)
+        return self._erased.get(memory_id) if known is None else known.root
+
+    def receipt(self, root: str) -> Receipt | None:
+        """Of an erasure that was finished before this draft."""
+        return self._state.receipts.get(root)
+
+    def revisions(self) -> dict[str, list[tuple[int, Memory]]]:
+        """Every memory that is not erased, after each of its events: (cube version, memory). Costs a pass over all."""
+        return {memory_id: list(revisions) for memory_id, revisions in self.history.items()}
+
     def outcome(self, key_digest: str) -> Outcome | None:
         return self._outcomes.get(key_digest) or self._state.outcomes.get(key_digest)
 
@@ -124,6 +152,8 @@ class CubeDraft(Draft):
         memory_id: str = "",
         memory_version: int = 0,
     ) -> Event:
+        if self.cube_id in self._state.erased and type is not EventType.ERASURE_COMPLETED:
+            raise CubeNotFound(f"no cube {self.cube_id!r}", cube=self.cube_id)
         event = super().emit(origin, type, payload, memory_id, memory_version)
         self._note(event)
         return event
@@ -132,6 +162,7 @@ class CubeDraft(Draft):
         super().rewind(length, version, head)
         self._changed.clear()
         self._added.clear()
+        self._erased.clear()
         self._outcomes.clear()
         self._repeats = Repeats()
         self._name, self._policy = self._state.name, self._state.policy
@@ -139,7 +170,10 @@ class CubeDraft(Draft):
             self._note(event)
 
     def _note(self, event: Event) -> None:
-        if event.memory_id:
+        if event.type is EventType.MEMORY_ERASED:
+            self._erased[event.memory_id] = event.payload()["root"]
+            self._changed.pop(event.memory_id, None)
+        elif event.memory_id:
             after = evolve(self.find(event.memory_id), event)
             self._note_change(event.version, after)
             if event.type is EventType.MEMORY_ADDED:

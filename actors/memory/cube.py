@@ -5,10 +5,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from actors.errors import InvalidRequest, MemoryNotFound, NewerFormat, VersionNotFound
+from actors.memory.erasure import TOMBSTONES, Erased, Receipt, fold_emptied, gone
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.footprint import CUBE_BYTES, EVENT_BYTES, OUTCOME_BYTES, memory_bytes
 from actors.memory.item import Form, Memory, evolve, from_fields, owned, to_fields
@@ -56,6 +57,11 @@ class CubeState:
     relations: Relations = field(default_factory=Relations)
     repeats: Repeats | None = field(default=None, compare=False)
     """Made by `known_repeats`, when the cube is first written to."""
+    erased: dict[str, Erased] = field(default_factory=dict)
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    """Of the erasures that were finished, by their roots."""
+    blank_rows: set[int] = field(default_factory=set)
+    """Versions at which memories opened rows whose tombstones come later; told before a fold."""
     held_bytes: int = CUBE_BYTES
     """What the state takes in memory, estimated."""
     fork: ForkPoint | None = None
@@ -75,6 +81,10 @@ class CubeState:
             self._apply_meta(event)
         elif event.type is EventType.CUBE_ROLLED_BACK:
             change = self._apply_rollback(event)
+        elif event.type in TOMBSTONES:
+            change = TOMBSTONES[event.type](self, event)
+        elif event.memory_id and event.content is None:
+            change = fold_emptied(self, event)
         elif event.memory_id:
             before = self.find(event.memory_id)
             change = self._record(event.version, [(before, evolve(before, event))])
@@ -86,13 +96,15 @@ class CubeState:
         payload = event.payload()
         if event.type is not EventType.CUBE_CHANGED:
             self.owner, self.created_at_us = payload.get("owner", ""), event.recorded_at_us
-        if event.type is EventType.CUBE_FORKED:
+        if event.type is EventType.CUBE_FORKED and event.content is not None:
             self.fork = ForkPoint(payload["origin"], event.version - 1)
         self.name = payload.get("name", self.name)
         self.policy = payload.get("policy", self.policy)
         self.meta_history.append((event.version, self.name, self.policy))
 
     def _apply_rollback(self, event: Event) -> RowChange:
+        if event.content is None:  # of a cube that was erased
+            return RowChange()
         changed = rolled_back(self.history, event)
         return self._record(event.version, [(each.before, self._own(each.after)) for each in changed])
 
@@ -116,6 +128,9 @@ class CubeState:
                 closed.append(interval)
             if now:
                 opened.append(self.rows.open(after, version))
+        for _, after in changed:
+            if after.expires_at_us is not None:
+                self.rows.note_expiry(after.id)
         self.held_bytes += self.relations.follow(self.history, [after.id for _, after in changed])
         return RowChange(tuple(closed), tuple(opened))
 
@@ -136,7 +151,7 @@ class CubeState:
         """The memory as it is now, or MemoryNotFound."""
         revisions = self.history.get(memory_id)
         if not revisions:
-            raise _missing(self.cube_id, memory_id)
+            raise self._missing(memory_id)
         return self._own(revisions[-1][1])
 
     def find(self, memory_id: str) -> Memory | None:
@@ -150,14 +165,26 @@ class CubeState:
 
     def held_at(self, memory_id: str, as_of: AsOf) -> Memory:
         """As `at`, without putting the cube's id right: for what looks at many memories and hands none out."""
+        memory = self.held_then(memory_id, self.version if as_of is None else as_of)
+        if memory is None:
+            raise self._missing(memory_id)
+        return memory
+
+    def _missing(self, memory_id: str) -> MemoryNotFound:
+        if memory_id in self.erased:
+            return gone(self.cube_id, memory_id, self.erased[memory_id])
+        return MemoryNotFound(f"no memory {memory_id!r} in cube {self.cube_id!r}", cube=self.cube_id, memory=memory_id)
+
+    def was(self, memory_id: str, as_of: int) -> Memory | None:
+        """The memory as it was at a cube version; None when it was not there yet, or was erased since."""
+        memory = self.held_then(memory_id, as_of)
+        return None if memory is None else self._own(memory)
+
+    def held_then(self, memory_id: str, as_of: int) -> Memory | None:
+        """As `was`, without putting the cube's id right."""
         revisions = self.history.get(memory_id, [])
-        if as_of is None or as_of >= self.version:
-            place = len(revisions)
-        else:
-            place = bisect_right(revisions, as_of, key=lambda r: r[0])
-        if place == 0:
-            raise _missing(self.cube_id, memory_id)
-        return revisions[place - 1][1]
+        place = len(revisions) if as_of >= self.version else bisect_right(revisions, as_of, key=lambda r: r[0])
+        return revisions[place - 1][1] if place else None
 
     def memories(self, as_of: AsOf) -> Iterator[Memory]:
         """Every memory as it was at a cube version, in order of first record."""
@@ -198,6 +225,9 @@ class CubeState:
             origins=self.origins.copy(),
             relations=self.relations.copy(),
             repeats=None,
+            erased=dict(self.erased),
+            receipts=dict(self.receipts),
+            blank_rows=set(self.blank_rows),
         )
 
     def check_version(self, version: int) -> int:
@@ -247,6 +277,8 @@ class CubeState:
             "recorded_at_us": self.recorded_at_us.tolist(),
             "meta_history": [list(m) for m in self.meta_history],
             "origins": self.origins.to_snapshot(),
+            "erased": [[mid, *astuple(erased)] for mid, erased in self.erased.items()],
+            "receipts": {root: receipt.to_fields() for root, receipt in self.receipts.items()},
             "rows": self.rows.to_snapshot(),
             "fork": None if self.fork is None else [self.fork.cube_id, self.fork.version],
         }
@@ -279,6 +311,8 @@ class CubeState:
             rows=Rows.from_snapshot(data["rows"], history),
             origins=Origins.from_snapshot(data.get("origins")),
             relations=Relations.of(history),
+            erased={mid: Erased.from_values(*values) for mid, *values in data.get("erased", ())},
+            receipts={root: Receipt.from_fields(said) for root, said in data.get("receipts", {}).items()},
             fork=ForkPoint(*data["fork"]) if data.get("fork") else None,
         )
         state.held_bytes += EVENT_BYTES * state.version + OUTCOME_BYTES * len(state.outcomes)
@@ -287,8 +321,6 @@ class CubeState:
             memory = revisions[-1][1]
             state.tally[memory.form, memory.state] = state.tally.get((memory.form, memory.state), 0) + 1
             state.held_bytes += sum(memory_bytes(revision) for _, revision in revisions)
+            if any(revision.expires_at_us is not None for _, revision in revisions):
+                state.rows.note_expiry(memory.id)
         return state
-
-
-def _missing(cube_id: str, memory_id: str) -> MemoryNotFound:
-    return MemoryNotFound(f"no memory {memory_id!r} in cube {cube_id!r}", cube=cube_id, memory=memory_id)

@@ -33,6 +33,11 @@ class EventType(StrEnum):
     MEMORY_LINKED = "memory.linked"
     CUBE_ROLLED_BACK = "cube.rolled_back"
     CUBE_FORKED = "cube.forked"
+    MEMORY_ERASED = "memory.erased"
+    """The tombstone: nothing of the content, from which on the memory is known by its id alone."""
+    CUBE_ERASED = "cube.erased"
+    """The tombstone of a cube, in its own chain and in the catalogue: nothing is left of what came before it."""
+    ERASURE_COMPLETED = "erasure.completed"
     # The system shard: who there is, what may be done by whom, which cubes and jobs exist.
     PRINCIPAL_CREATED = "principal.created"
     KEY_CREATED = "key.created"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from actors.memory.cube import CubeState
-from actors.memory.events import GENESIS
+from actors.memory.events import GENESIS, Event
 from actors.memory.footprint import CUBE_BYTES, EVENT_BYTES, memory_bytes
 from actors.memory.item import Memory
 from actors.memory.relations import Relations
@@ -35,6 +36,8 @@ def cut(state: CubeState, version: int, fork_id: str, head: bytes) -> CubeState:
         recorded_at_us=state.recorded_at_us[:version],
         meta_history=meta_history,
         origins=state.origins.cut(version),
+        erased={mid: replace(gone, version=min(gone.version, version), rows=()) for mid, gone in state.erased.items()},
+        receipts=dict(state.receipts),
         relations=state.relations.copy() if version == state.version else Relations.of(history),
     )
     if meta_history:
@@ -56,6 +59,12 @@ def begin(state: CubeState, base: CubeState) -> None:
         raise ValueError(f"cube {state.cube_id} has {state.version} events already")
     for each in fields(CubeState):
         setattr(state, each.name, getattr(base, each.name))
+
+
+def begin_erased(state: CubeState, event: Event) -> None:
+    """As `begin`, of a fork that was erased: its first own event names no origin any more, and nothing is to be had."""
+    state.version, state.head = event.version - 1, event.previous_hash
+    state.recorded_at_us = array("q", [event.recorded_at_us] * state.version)
 
 
 def _count(state: CubeState, memory: Memory) -> None:

@@ -40,6 +40,9 @@ class Action(StrEnum):
     TRANSITION = "transition"
     FREEZE = "freeze"
     UNFREEZE = "unfreeze"
+    ERASE = "erase"
+    ERASE_FROZEN = "erase_frozen"
+    ERASE_CUBE = "erase_cube"
     CONFIGURE = "configure"
     FORK = "fork"
     ROLL_BACK = "rollback"
@@ -58,12 +61,19 @@ NEEDED: dict[Action, Role] = {
     Action.ARCHIVE: Role.WRITER,
     Action.TRANSITION: Role.CURATOR,
     Action.FREEZE: Role.CURATOR,
+    Action.ERASE: Role.CURATOR,
     Action.ROLL_BACK: Role.CURATOR,
     Action.CONFIGURE: Role.OWNER,
+    Action.ERASE_CUBE: Role.OWNER,
     Action.GRANT: Role.OWNER,
     Action.AUDIT: Role.OWNER,
 }
-"""The smallest role for an action. UNFREEZE is missing: it takes a governor."""
+"""The smallest role for an action; those of `_GOVERNORS_ONLY` are missing."""
+
+_GOVERNORS_ONLY: dict[Action, str] = {
+    Action.UNFREEZE: "unfreeze a memory",
+    Action.ERASE_FROZEN: "erase a frozen memory, or one that a frozen one was derived from",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +146,9 @@ def authorise(caller: Caller, action: Action, cube_id: str, cluster: ClusterAcce
         role = Role.OWNER  # what was done to a cube can be asked after it was archived, too
     if role is None:
         raise CubeNotFound(f"no cube {cube_id!r}", cube=cube_id)
-    if action is Action.UNFREEZE:
+    if action in _GOVERNORS_ONLY:
         if caller.principal not in cluster.governors:
-            raise Forbidden("only a governor can unfreeze a memory", cube=cube_id, action=action.value)
+            raise Forbidden(f"only a governor can {_GOVERNORS_ONLY[action]}", cube=cube_id, action=action.value)
         return role
     if role < NEEDED[action]:
         raise Forbidden(

@@ -20,6 +20,10 @@ class MergeDraft(Protocol):
         """The memory as it will be after the events so far."""
         ...
 
+    def erasure_of(self, memory_id: str) -> str | None:
+        """The root of the erasure that a memory went with, None when it was not erased."""
+        ...
+
     def was_split(self, memory_id: str, into: str) -> bool:
         """Whether a memory was merged into another one before, and split out of it again."""
         ...

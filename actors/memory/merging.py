@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from actors.errors import FrozenMemory, InvalidRequest, MemoryNotFound, NothingMerged, TransitionRefused
+from actors.errors import FrozenMemory, InvalidRequest, MemoryErased, MemoryNotFound, NothingMerged, TransitionRefused
 from actors.memory.draft import Origin
 from actors.memory.events import EventType
 from actors.memory.item import Form, Memory
@@ -159,6 +159,8 @@ def held_by(memory: Memory, find: Callable[[str], Memory | None]) -> Memory | No
 def existing(draft: MergeDraft, memory_id: str) -> Memory:
     """The memory as it will be, or MemoryNotFound."""
     memory = draft.find(memory_id)
+    if memory is None and draft.erasure_of(memory_id) is not None:
+        raise MemoryErased(f"memory {memory_id} was erased", cube=draft.cube_id, memory=memory_id)
     if memory is None:
         raise MemoryNotFound(
             f"no memory {memory_id[:64]!r} in cube {draft.cube_id!r}", cube=draft.cube_id, memory=memory_id[:64]

@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from actors.errors import InvalidRequest, PolicyUnavailable
+from actors.memory.retention import MAX_DAYS
 
 Policy = dict[str, dict[str, Any]]
 
 DEFAULTS: Policy = {
     "redaction": {"mode": "off", "entities": []},
-    "retention": {"archive_after_days": None},
+    "retention": {"archive_after_days": None, "erase_after_days": None},
     "promotion": {"enabled": False},
     "distillation": {"enabled": False},
     "audit": {"queries": "digest"},
 }
 
-_NEUTRAL: Policy = DEFAULTS
-"""What this build can honour: each part at its default. A policy is a promise, so a setting without
+_NEUTRAL: Policy = {part: DEFAULTS[part] for part in DEFAULTS if part != "retention"}
+"""What this build can honour of the other parts: each at its default. A policy is a promise, so a setting without
 an effect is refused instead of stored."""
 
 
@@ -45,7 +46,9 @@ def merged_policy(current: Mapping[str, Mapping[str, Any]], changes: Mapping[str
             choices = _CHOICES.get((part, name))
             if choices is not None and value not in choices:
                 raise InvalidRequest(f"{part}.{name} must be one of: {', '.join(choices)}")
-            if choices is None and value != _NEUTRAL[part][name]:
+            if part == "retention":
+                _check_days(name, value)
+            elif choices is None and value != _NEUTRAL[part][name]:
                 raise PolicyUnavailable(
                     f"{part}.{name} = {value!r} is not available; only {_NEUTRAL[part][name]!r} is",
                     part=part,
@@ -53,3 +56,10 @@ def merged_policy(current: Mapping[str, Mapping[str, Any]], changes: Mapping[str
                 )
             result[part][name] = value
     return result
+
+
+def _check_days(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_DAYS:
+        raise InvalidRequest(f"retention.{name} must be a number of days, 0 to {MAX_DAYS}, or null", part="retention")

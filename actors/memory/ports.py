@@ -6,13 +6,14 @@ Each port says what it guarantees on a crash and under concurrency; one contract
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from actors.memory.erasure import Emptied
 from actors.memory.events import Event
 
 Vectors = npt.NDArray[np.float32]
@@ -61,6 +62,17 @@ class Journal(Protocol):
         """The hash of one event of a cube, None when there is no such event."""
         ...
 
+    def mentioning(self, text: bytes) -> Iterator[Event]:
+        """Events whose content holds these bytes, in order of position. For ids, never for content."""
+        ...
+
+    def empty(self, positions: Collection[int]) -> Emptied:
+        """Take content and salt out of the events at `positions`, and every copy of them off storage, in the
+        writer's own sequence. What else of them there is, stays, so that the chain holds. Durable when it returns;
+        after a crash some are emptied: repeat it. Raises as `append`, and Corrupted.
+        """
+        ...
+
     def maintain(self) -> bool:
         """Compact when it is due, in the writer's own sequence; True when something was done."""
         ...
@@ -84,8 +96,11 @@ class Snapshots(Protocol):
         """Journal position up to which the snapshots reach, 0 when there are none."""
         ...
 
-    def write(self, position: int, states: Iterable[tuple[str, bytes]]) -> None:
-        """Store the states of the chains that changed since `self.position`, as of `position`; atomic."""
+    def write(self, position: int, states: Iterable[tuple[str, bytes]], anew: Collection[str] = ()) -> int:
+        """Store the states of the chains that changed since `self.position`, as of `position`; atomic.
+
+        Of the chains in `anew` nothing older stays on storage when it returns. Answers how many files held some.
+        """
         ...
 
     def read(self, cube_id: str) -> bytes | None:
@@ -144,6 +159,12 @@ class VectorIndex(Protocol):
         """Forget a cube, on storage too."""
         ...
 
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> str:
+        """Forget rows of cubes, or whole cubes (None), on storage too, durably. Answers what is not in this index's
+        hands, in words; empty when nothing is left anywhere.
+        """
+        ...
+
     def clear(self) -> None:
         """Forget everything: position 0, to be rebuilt from the journal."""
         ...
@@ -199,6 +220,10 @@ class LexicalIndex(Protocol):
         ...
 
     def erase(self, cube_id: str) -> None: ...
+
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> None:
+        """Forget rows of cubes, or whole cubes (None), and their terms, on storage too; other puts are flushed."""
+        ...
 
     def clear(self) -> None: ...
 

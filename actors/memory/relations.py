@@ -72,6 +72,12 @@ class Relations:
             self._count(memory_id, after, 1, history, self.repeats)
         return taken
 
+    def forget(self, history: History, memory_id: str) -> None:
+        """Take a memory that is about to leave the history out of the counts."""
+        last = history[memory_id][-1][1]
+        self._count(memory_id, last, -1, history, self.repeats)
+        self.repeats.pop(memory_id, None)
+
     def _recount(self, history: History) -> None:
         self.repeats = {}
         for memory_id, revisions in history.items():
@@ -99,6 +105,8 @@ class Relations:
         number = sign * (1 + within.get(memory_id, 0))
         while memory is not None and memory.links.absorption is Absorption.DUPLICATE:
             target = memory.links.into
+            if target not in history:  # it was erased
+                return
             total = self.repeats.get(target, 0) + number
             if total:
                 self.repeats[target] = total

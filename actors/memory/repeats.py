@@ -80,6 +80,11 @@ class Repeats:
         if now is not None:
             self._claim(hash(now), after.id)
 
+    def forget(self, memory: Memory) -> None:
+        """The memory was erased."""
+        if may_absorb(memory):
+            self._release(hash(identity_of(memory)), memory.id)
+
     def _claim(self, key: int, memory_id: str) -> None:
         held = self._holders.get(key)
         if held is None:

@@ -1,14 +1,15 @@
 """What going back to an earlier version makes of a cube's memories.
 
-A rollback is one event; what it does follows from the history before it, so the fold works it out. Each memory gets the
-content, the state and the ties that it had, what was not there is archived, and what is frozen now stays as it is, with
-what is merged into it.
+A rollback is one event; what it does to a memory follows from that memory's history, and from the event, which names
+the memories that are kept as they are. So the fold works it out, also when others were erased since. Each memory gets
+the content, the state and the ties that it had, what was not there is archived, and what is frozen now stays as it is,
+with what is merged into it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 
@@ -49,7 +50,8 @@ def same_content(one: Memory, other: Memory) -> bool:
 def rolled_back(history: History, event: Event) -> list[Restored]:
     """The memories that a rollback which was recorded changes."""
     payload = event.payload()
-    found = restored(history, payload["to"], event.recorded_at_us, payload.get("reason", ""))
+    kept = frozenset(payload.get("kept", ()))
+    found = _restored(history, payload["to"], event.recorded_at_us, payload.get("reason", ""), kept.__contains__)
     return [each for each in found if not each.kept]
 
 
@@ -57,14 +59,17 @@ def restored(history: History, to: int, at_us: int, reason: str = "") -> Iterato
     """What a rollback to version `to`, recorded at `at_us`, does: the memories that it changes, and the held ones that
     it would change. In order of first record.
     """
-    held = _Held(history, to)
+    return _restored(history, to, at_us, reason, _Held(history, to).keeps)
+
+
+def _restored(history: History, to: int, at_us: int, reason: str, keeps: Callable[[str], bool]) -> Iterator[Restored]:
     for memory_id, revisions in history.items():
         if revisions[-1][0] <= to:
             continue
         now = revisions[-1][1]
         after = _gone_back(now, at(revisions, to), at_us, reason)
         if after is not now:
-            yield Restored(now, now if held.keeps(memory_id) else after)
+            yield Restored(now, now if keeps(memory_id) else after)
 
 
 def at(revisions: Sequence[tuple[int, Memory]], version: int) -> Memory | None:
@@ -89,7 +94,7 @@ class _Held:
             path.append(memory_id)
             now = self._find(memory_id)
             if now is None or now.state is State.FROZEN or held_by(now, self._find) is not None:
-                self._known[memory_id] = now is not None
+                self._known[memory_id] = True  # or it was erased: nothing is merged into it any more
                 break
             then = at(self._history[memory_id], self._to)
             memory_id = "" if then is None else then.links.into

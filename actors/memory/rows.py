@@ -11,7 +11,8 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from actors.memory.item import Memory
+from actors.memory.item import Form, Kind, Memory
+from actors.memory.lifecycle import State
 
 OPEN = (1 << 62) - 1
 """`until` of a row that is live now."""
@@ -81,6 +82,8 @@ class Rows:
     past_until: array[int] = field(default_factory=_numbers)
     closed_rows: dict[str, list[int]] = field(default_factory=dict)
     lineage: tuple[tuple[str, int], ...] = ()
+    expiring: dict[str, list[int]] = field(default_factory=dict)
+    """The rows of memories that have, or had, a time at which they expire."""
 
     def __len__(self) -> int:
         return len(self.memory_ids)
@@ -104,6 +107,8 @@ class Rows:
             self.memory_ids.append(memory.id)
             self.since.append(version)
             self.until.append(OPEN)
+            if memory.id in self.expiring:
+                self.expiring[memory.id].append(row)
         else:
             first = False
             self.past_row.append(row)
@@ -125,6 +130,11 @@ class Rows:
                 return row
         return None
 
+    def note_expiry(self, memory_id: str) -> None:
+        """The memory has a time at which it expires, from now on or for now."""
+        if memory_id not in self.expiring:
+            self.expiring[memory_id] = [row for row, held in enumerate(self.memory_ids) if held == memory_id]
+
     def close(self, memory_id: str, version: int) -> Interval | None:
         row = self.open_row.pop(memory_id, None)
         if row is None:
@@ -132,6 +142,33 @@ class Rows:
         self.until[row] = version
         self.closed_rows.setdefault(memory_id, []).append(row)
         return Interval(row, self.since[row], version, False)
+
+    def erase(self, memory_id: str) -> tuple[int, ...]:
+        """Blank a memory's rows: live in no version, without a text. Their numbers stay taken."""
+        self.open_row.pop(memory_id, None)
+        self.closed_rows.pop(memory_id, None)
+        self.expiring.pop(memory_id, None)
+        rows = tuple(row for row, held in enumerate(self.memory_ids) if held == memory_id)
+        first_since = self._first_since()
+        for row in rows:
+            self.since[row] = self.until[row] = first_since[row]
+            self.memories[row] = blank(memory_id)
+        if not set(rows).isdisjoint(self.past_row):
+            self._drop_past(frozenset(rows))
+        return rows
+
+    def _drop_past(self, rows: frozenset[int]) -> None:
+        kept = [place for place, row in enumerate(self.past_row) if row not in rows]
+        self.past_row = array("q", [self.past_row[place] for place in kept])
+        self.past_since = array("q", [self.past_since[place] for place in kept])
+        self.past_until = array("q", [self.past_until[place] for place in kept])
+
+    def open_blank(self, memory_id: str, version: int) -> None:
+        """Take the number of a row whose memory was erased."""
+        self.memories.append(blank(memory_id))
+        self.memory_ids.append(memory_id)
+        self.since.append(version)
+        self.until.append(version)
 
     def copy(self) -> Rows:
         return Rows(
@@ -145,6 +182,7 @@ class Rows:
             self.past_until[:],
             {memory_id: rows[:] for memory_id, rows in self.closed_rows.items()},
             self.lineage,
+            {memory_id: list(rows) for memory_id, rows in self.expiring.items()},
         )
 
     def live(self, version: int) -> npt.NDArray[np.bool_]:
@@ -166,7 +204,8 @@ class Rows:
             yield Interval(row, since, until, row not in seen)
             seen.add(row)
         for row, (since, until) in enumerate(zip(self.since, self.until, strict=True)):
-            yield Interval(row, since, until, row not in seen)
+            if since < until:  # else it is blank
+                yield Interval(row, since, until, row not in seen)
 
     def cut(self, version: int, cube_id: str) -> Rows:
         """The rows as they were at a version of the cube, `cube_id`, as a fork of it has them."""
@@ -187,7 +226,7 @@ class Rows:
                 rows.past_since.append(self.past_since[place])
                 rows.past_until.append(self.past_until[place])
         for row, until in enumerate(rows.until):
-            if until > version:
+            if until > version and rows.since[row] < until:
                 rows.until[row] = OPEN
         rows._note_open_and_closed()
         ancestors = [(held_in, end) for held_in, end in self.lineage if end < count]
@@ -208,7 +247,7 @@ class Rows:
         for row, (memory_id, until) in enumerate(zip(self.memory_ids, self.until, strict=True)):
             if until == OPEN:
                 self.open_row[memory_id] = row
-            else:
+            elif until > self.since[row]:
                 self.closed_rows.setdefault(memory_id, []).append(row)
 
     # snapshots
@@ -236,17 +275,30 @@ class Rows:
             lineage=tuple((held_in, end) for held_in, end in stored.get("lineage", ())),
         )
         for memory_id, since in zip(stored["memory_ids"], rows._first_since(), strict=True):
-            revisions = history[memory_id]
-            memory = revisions[bisect_right(revisions, since, key=lambda revision: revision[0]) - 1][1]
+            revisions = history.get(memory_id)
+            if revisions is None:  # it was erased
+                memory = blank(memory_id)
+            else:
+                memory = revisions[bisect_right(revisions, since, key=lambda revision: revision[0]) - 1][1]
             rows.memories.append(memory)
             rows.memory_ids.append(memory.id)
         rows._note_open_and_closed()
         return rows
 
 
+EVERY_ROW: tuple[int, ...] = (-1,)
+"""In the place of row numbers: all that an index holds of a cube."""
+
+
+def blank(memory_id: str) -> Memory:
+    """What stands in the rows of a memory that was erased."""
+    return Memory(memory_id, "", 0, Form.PLAINTEXT, Kind.NOTE.value, State.ARCHIVED, "", 0)
+
+
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """What an event did to the rows: the intervals that it ended and those that it began."""
+    """What an event did to the rows: the intervals that it ended, those that it began, and the rows that it blanked."""
 
     closed: tuple[Interval, ...] = ()
     opened: tuple[Interval, ...] = ()
+    erased: tuple[int, ...] = ()

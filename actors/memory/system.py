@@ -10,11 +10,12 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from actors.memory.catalogue import CubeRecord, access_of, fork_point
+from actors.memory.catalogue import CubeRecord, access_of, erased_record, fork_point
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.identity import SYSTEM_CUBE_ID
-from actors.memory.requests import JobStatus, JobView, KeyView, PrincipalView
+from actors.memory.job_records import fields_of, job_from_fields, job_to_fields
+from actors.memory.requests import JobView, KeyView, PrincipalView
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,17 @@ class Records:
     jobs: MutableMapping[str, JobView] = field(default_factory=dict)
 
     def fold(self, event: Event) -> None:
-        """Take one event in."""
+        """Take one event in; one whose content was erased says nothing, its cube's tombstone comes later."""
+        if event.content is None:
+            return
         payload = event.payload()
         match event.type:
             case EventType.PRINCIPAL_CREATED:
                 self._principal(event, payload)
             case EventType.KEY_CREATED | EventType.KEY_REVOKED:
                 self._key(event, payload)
+            case EventType.CUBE_ERASED:
+                self.cubes[payload["id"]] = erased_record(payload, event.version)
             case EventType.CUBE_REGISTERED | EventType.CUBE_ARCHIVED:
                 self._cube(event, payload)
             case EventType.GRANT_PUT | EventType.GRANT_REMOVED:
@@ -126,7 +131,9 @@ class Records:
         )
 
     def _grant(self, event: Event, payload: dict[str, Any]) -> None:
-        cube = self.cubes[payload["id"]]
+        cube = self.cubes.get(payload["id"])
+        if cube is None:  # it was erased: what registered it is empty
+            return
         grants = {who: role for who, role in cube.grants.items() if who != payload["principal"]}
         if event.type is EventType.GRANT_PUT:
             grants[payload["principal"]] = Role.from_label(payload["role"])
@@ -172,11 +179,13 @@ class SystemState:
         self.version, self.head, self.last_at_us = event.version, event.hash, event.recorded_at_us
         if event.type in (EventType.PRINCIPAL_CREATED, EventType.KEY_REVOKED):
             self.cluster_revision = event.version
-        if event.type in _ABOUT_CUBES:
+        if event.type in _ABOUT_CUBES and event.content is not None:
             self._index(event.payload())
 
     def _index(self, payload: dict[str, Any]) -> None:
-        cube = self.records.cubes[payload["id"]]
+        cube = self.records.cubes.get(payload["id"])
+        if cube is None:
+            return
         touched = {cube.owner, *cube.grants, payload.get("principal", cube.owner)}
         for principal in touched:
             role = cube.owner == principal or principal in cube.grants
@@ -195,7 +204,7 @@ class SystemState:
         family = {cube_id}
         found = []
         for cube in self.records.cubes.values():  # a fork is registered after its origin
-            if cube.fork is not None and cube.fork.cube_id in family:
+            if not cube.erased and cube.fork is not None and cube.fork.cube_id in family:
                 family.add(cube.id)
                 found.append(cube.id)
         return tuple(found)
@@ -217,11 +226,11 @@ class SystemState:
             "head": self.head.hex(),
             "last_at_us": self.last_at_us,
             "cluster_revision": self.cluster_revision,
-            "principals": [_fields(p) for p in records.principals.values()],
-            "keys": [_fields(k) for k in records.keys.values()],
+            "principals": [fields_of(p) for p in records.principals.values()],
+            "keys": [fields_of(k) for k in records.keys.values()],
             "cubes": [
                 {
-                    **_fields(c),
+                    **fields_of(c),
                     "grants": {who: role.label for who, role in c.grants.items()},
                     "fork": None if c.fork is None else [c.fork.cube_id, c.fork.version],
                 }
@@ -255,7 +264,13 @@ class SystemState:
 
 
 _ABOUT_CUBES = frozenset(
-    {EventType.CUBE_REGISTERED, EventType.CUBE_ARCHIVED, EventType.GRANT_PUT, EventType.GRANT_REMOVED}
+    {
+        EventType.CUBE_REGISTERED,
+        EventType.CUBE_ARCHIVED,
+        EventType.CUBE_ERASED,
+        EventType.GRANT_PUT,
+        EventType.GRANT_REMOVED,
+    }
 )
 
 
@@ -264,20 +279,3 @@ def cluster_access_of(records: Records, revision: int = 0) -> ClusterAccess:
     governors = frozenset(p.id for p in records.principals.values() if p.governor)
     revoked = frozenset(k.id for k in records.keys.values() if k.revoked_at_us is not None)
     return ClusterAccess(governors, revoked, revision)
-
-
-def job_to_fields(job: JobView) -> dict[str, Any]:
-    """A job as JSON values; `job_from_fields` is the inverse. Progress is not recorded."""
-    fields = {**_fields(job), "status": job.status.value, "args": dict(job.args)}
-    del fields["progress"]
-    return fields
-
-
-def job_from_fields(fields: dict[str, Any]) -> JobView:
-    status = JobStatus(fields["status"])
-    done = 1.0 if status is JobStatus.SUCCEEDED else 0.0
-    return JobView(**{**fields, "status": status, "progress": done})
-
-
-def _fields(record: Any) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}

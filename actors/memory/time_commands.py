@@ -21,6 +21,9 @@ def roll_back(draft: CubeDraft, origin: Origin, to: Moment, reason: str) -> Roll
     changed = sum(not each.kept for each in found)
     if changed:
         payload: dict[str, Any] = {"to": version}
+        kept = [each.before.id for each in found if each.kept]
+        if kept:
+            payload["kept"] = kept
         if reason:
             payload["reason"] = reason
         draft.emit_rollback(origin, payload, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from serve.cli.memory import show_receipt
 from serve.cli.session import Failure, Session, as_json, console, pass_session, print_json, table
 from serve.cli.times import diff, fork, rollback
 from serve.client_types import Cube
@@ -103,13 +104,17 @@ def verify(session: Session, cube_id: str, as_json: bool) -> None:
 @cube.command("delete")
 @click.argument("cube_id", metavar="CUBE")
 @click.option("--reason", default="")
+@click.option("--erase", is_flag=True, help="For good, with all that was derived from it; the id stays taken.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session
-def delete(session: Session, cube_id: str, reason: str, yes: bool) -> None:
-    """Archive CUBE: nobody sees it any more."""
-    if not yes and not click.confirm(f"Archive cube {cube_id}?", err=True):
+def delete(session: Session, cube_id: str, reason: str, erase: bool, yes: bool) -> None:
+    """Archive CUBE: nobody sees it any more; with --erase, erase it."""
+    if not yes and not click.confirm(f"{'Erase' if erase else 'Archive'} cube {cube_id}?", err=True):
         raise Failure("nothing was changed")
     with session.client() as memos:
+        if erase:
+            show_receipt(memos.erase_cube(cube_id, reason))
+            return
         memos.delete_cube(cube_id, reason)
     click.echo(f"cube {cube_id} archived")
 

@@ -10,8 +10,8 @@ from serve.cli.audit import audit
 from serve.cli.cubes import cube
 from serve.cli.jobs import bench, job
 from serve.cli.keys import key
-from serve.cli.lineage import memory
 from serve.cli.memories import add, chat, search
+from serve.cli.memory import memory
 from serve.cli.session import Session, StatePath
 from serve.cli.status import status
 from serve.cli.system import demo, doctor, down, up

@@ -38,6 +38,7 @@ class MessageIn(Body):
     ref: Label = Field(default="", description="Your own id of the message.", examples=["D1:3"])
     tags: Tags = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
+    expires_at: TimeUs | None = Field(default=None, description="Out of retrieval from then on.")
 
 
 class TextIn(Body):
@@ -52,6 +53,7 @@ class TextIn(Body):
     occurred_at: TimeUs | None = None
     valid_from: TimeUs | None = None
     valid_to: TimeUs | None = None
+    expires_at: TimeUs | None = Field(default=None, description="Out of retrieval from then on.")
     state: Literal["activated", "generated"] = Field(
         default="activated", description="generated: out of retrieval until a curator confirms it."
     )
@@ -81,6 +83,7 @@ class DocumentIn(Body):
     tags: Tags = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
     occurred_at: TimeUs | None = None
+    expires_at: TimeUs | None = Field(default=None, description="Out of retrieval from then on.")
 
     @model_validator(mode="after")
     def _within_limit(self) -> Self:
@@ -118,6 +121,7 @@ class PatchBody(Body):
     valid_from: TimeUs | None = None
     valid_to: TimeUs | None = None
     supersedes: MemoryIds | None = Field(default=None, description="Memories of the cube whose place it takes.")
+    expires_at: TimeUs | None = None
     reason: Reason = ""
 
     @model_validator(mode="after")
@@ -136,7 +140,12 @@ class PatchBody(Body):
         return {_INNER_NAMES.get(name, name): getattr(self, name) for name in sorted(names)}
 
 
-_INNER_NAMES = {"occurred_at": "occurred_at_us", "valid_from": "valid_from_us", "valid_to": "valid_to_us"}
+_INNER_NAMES = {
+    "occurred_at": "occurred_at_us",
+    "valid_from": "valid_from_us",
+    "valid_to": "valid_to_us",
+    "expires_at": "expires_at_us",
+}
 
 
 class DeleteBody(Body):

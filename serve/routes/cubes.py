@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
-from actors.errors import NotAvailable
 from actors.memory.governance import Role
 from actors.memory.identity import check_cube_id, check_principal_id
 from actors.memory.requests import NewCube
 from serve import rendering
 from serve.contract.cubes import CreateCubeBody, CubeOut, CubePage, GrantBody, PatchCubeBody, VerifyOut
+from serve.contract.erasure import ReceiptOut
 from serve.routes.parts import (
     READ_ERRORS,
     WRITE_ERRORS,
     CallerOf,
+    EraseQuery,
     IdPath,
     JsonAnswer,
     JsonRoute,
@@ -57,18 +57,18 @@ async def change_cube(cube: IdPath, body: PatchCubeBody, caller: CallerOf, servi
     return JsonAnswer(rendering.cube(view))
 
 
-@router.delete("/{cube}", response_model=CubeOut, responses=WRITE_ERRORS | problem_responses(501))
+@router.delete("/{cube}", response_model=CubeOut | ReceiptOut, responses=WRITE_ERRORS)
 async def delete_cube(
-    cube: IdPath,
-    caller: CallerOf,
-    services: ServicesOf,
-    reason: ReasonQuery = "",
-    erase: Annotated[bool, Query(description="Not available yet.")] = False,
+    cube: IdPath, caller: CallerOf, services: ServicesOf, reason: ReasonQuery = "", erase: EraseQuery = False
 ) -> JsonAnswer:
-    """Archive a cube: nobody sees it any more; its journal is kept."""
+    """Archive a cube: nobody sees it any more; its journal is kept.
+
+    With `erase=true` nothing is left of it and of what was derived from it, but its id, which stays taken; the answer
+    is a receipt. It takes the owner; a governor and a reason, where a memory is frozen. The reason is kept.
+    """
     check_cube_id(cube)
     if erase:
-        raise _no_erasure()
+        return JsonAnswer(rendering.receipt(await services.backend.erase_cube(caller, cube, reason)))
     return JsonAnswer(rendering.cube(await services.backend.archive_cube(caller, cube, reason)))
 
 
@@ -93,9 +93,3 @@ async def remove_grant(cube: IdPath, principal: IdPath, caller: CallerOf, servic
 async def verify(cube: IdPath, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
     """Check the chains of the cube's events and of its audit."""
     return JsonAnswer(rendering.verify_report(await services.backend.verify(caller, check_cube_id(cube))))
-
-
-def _no_erasure() -> NotAvailable:
-    return NotAvailable(
-        "erasure is not available in this version, and nothing was changed; a plain delete archives", field="erase"
-    )

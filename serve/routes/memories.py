@@ -6,13 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from actors.errors import NotAvailable
+from actors.memory.erasure import EraseMemories
 from actors.memory.identity import check_cube_id
 from actors.memory.item import Form
 from actors.memory.lifecycle import State
 from actors.memory.requests import ChangeMemory, ListMemories, MoveMemory
 from serve import rendering
 from serve.contract import limits
+from serve.contract.erasure import ReceiptOut
 from serve.contract.memories import (
     AddBody,
     AddedOut,
@@ -29,6 +30,7 @@ from serve.routes.parts import (
     WRITE_ERRORS,
     AsOfQuery,
     CallerOf,
+    EraseQuery,
     IdempotencyKey,
     IdPath,
     IfVersion,
@@ -93,23 +95,27 @@ async def change_memory(
     return _tagged(found.version, JsonAnswer(rendering.memory(found)))
 
 
-@router.delete("/{id}", response_model=MemoryOut, responses=WRITE_ERRORS | problem_responses(409, 501))
+@router.delete("/{id}", response_model=MemoryOut | ReceiptOut, responses=WRITE_ERRORS | problem_responses(409))
 async def delete_memory(
     cube: IdPath,
     id: IdPath,
     caller: CallerOf,
     services: ServicesOf,
     reason: ReasonQuery = "",
-    erase: Annotated[bool, Query(description="Not available yet.")] = False,
+    erase: EraseQuery = False,
     body: DeleteBody | None = None,
 ) -> JsonAnswer:
-    """Archive a memory: out of retrieval, kept, can be revived. The reason may be in the query or in a body."""
+    """Archive a memory: out of retrieval, kept, can be revived. The reason may be in the query or in a body.
+
+    With `erase=true` its content goes for good, from every place that the system holds, with what was derived from it;
+    the answer is a receipt, and a repeat answers the same one. It takes a curator; a governor and a reason, where
+    something is frozen. The reason is kept.
+    """
     check_cube_id(cube)
-    if erase:
-        raise NotAvailable(
-            "erasure is not available in this version, and nothing was changed; a plain delete archives", field="erase"
-        )
     said = reason or (body.reason if body else "")
+    if erase:
+        receipt = await services.backend.erase_memories(caller, cube, EraseMemories((id,), said))
+        return JsonAnswer(rendering.receipt(receipt))
     found = await services.backend.move_memory(caller, cube, MoveMemory(id, State.ARCHIVED, said))
     return JsonAnswer(rendering.memory(found))
 

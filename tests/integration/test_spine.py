@@ -20,8 +20,10 @@ import openai
 import psutil
 import pytest
 
+from actors.memory.analysis import terms_of
 from cluster.bootstrap import running
 from jobs.bench import kills
+from jobs.bench.state_search import find
 from serve.client import MemosClient
 from serve.contract.status import StatusOut
 from tests.integration.test_bootstrap import free_port, marked
@@ -112,6 +114,34 @@ def test_killed_hosts_lose_and_double_nothing(system: System) -> None:
     verdict = kills.run({"url": system.url, "key": system.key, "rounds": 2, "seed": 7})["result"]
     assert verdict["acknowledged_batches"] > 0
     assert (verdict["lost"], verdict["doubled"], verdict["torn"], verdict["broken_chains"]) == (0, 0, 0, [])
+
+
+def test_an_erased_secret_is_in_no_file_of_the_state_and_retention_runs_as_a_job(system: System) -> None:
+    secret, words = "zyzzyvaplover", frozenset(terms_of("zyzzyvaplover"))
+    with system.client() as client:
+        client.create_cube("vault", policy={"retention": {"erase_after_days": 0}})
+        client.create_cube("lent", name=f"cube of {secret}")
+        friends = [{"text": f"note {n} about the garden"} for n in range(20)]
+        client.add("vault", texts=friends)
+        first, second = (
+            m.id for m in client.add("vault", texts=[{"text": secret}, {"text": f"{secret} too"}]).memories
+        )
+        client.add("lent", texts=[{"text": f"lent {secret}"}])
+        client.chat([{"role": "user", "content": secret}], {"cubes": ["vault"], "remember": False}, max_tokens=8)
+        assert find(system.state, {"secret": secret.encode()}, words)
+        assert client.erase_memory("vault", first, "asked").erased == (first,)
+        client.delete_memory("vault", second)
+        job = client.submit_job("retention", "vault")
+        until = time.monotonic() + 120
+        while client.job(job.id).status in ("queued", "running") and time.monotonic() < until:
+            time.sleep(0.2)
+        done = client.job(job.id)
+        assert done.status == "succeeded" and done.result is not None, done.reason
+        assert done.result["cubes"]["vault"]["erased"] == 1
+        assert client.erase_cube("lent", "asked").cube == "lent"
+        assert client.verify("vault").ok
+        assert secret not in str(client.search(secret, ["vault"], top_k=50).results)
+    assert find(system.state, {"secret": secret.encode()}, words) == []
 
 
 def test_a_revoked_key_is_refused_at_once(system: System) -> None:

@@ -54,6 +54,7 @@ from actors.memory.requests import (
     VerifyReport,
 )
 from actors.memory.sources import shown
+from tests.unit.plain_erasing import PlainErasing
 from tests.unit.plain_time import PlainTimeMachine
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ class PlainCube:
 
 
 @dataclass
-class PlainBackend(PlainTimeMachine):
+class PlainBackend(PlainTimeMachine, PlainErasing):
     """Has the gateway's shape. `failures` maps a method's name to the error that it raises next."""
 
     clock: PlainClock = field(default_factory=PlainClock)

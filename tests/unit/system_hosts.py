@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from actors.audit import AuditLog
 from actors.errors import Corrupted, StorageUnavailable
@@ -35,11 +35,12 @@ class PlainSnapshots:
         self.broken = False
         self.failing = False
 
-    def write(self, position: int, states: Iterable[tuple[str, bytes]]) -> None:
+    def write(self, position: int, states: Iterable[tuple[str, bytes]], anew: Collection[str] = ()) -> int:
         if self.failing:
             raise StorageUnavailable("the disk is full")
         self.states.update(states)
         self.position = position
+        return len(anew)
 
     def read(self, cube_id: str) -> bytes | None:
         if self.broken:

@@ -300,7 +300,7 @@ def test_a_snapshot_that_fails_is_not_tried_again_at_every_commit() -> None:
     rig.catalogue.register("c")
     tries = []
 
-    def fail(position: int, states: object) -> None:
+    def fail(position: int, *_: object) -> None:
         tries.append(position)
         raise StorageUnavailable("the disk is full")
 

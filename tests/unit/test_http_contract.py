@@ -156,13 +156,6 @@ def test_delete_archives_with_its_reason_from_query_or_body(edge: Edge) -> None:
     assert edge.call("DELETE", f"{ADD}/{second}", json={"reason": "older"}).json()["state"] == "archived"
 
 
-def test_erasure_is_refused_and_changes_nothing(edge: Edge) -> None:
-    [memory_id] = edge.cube("home", "one")
-    check_problem(edge.call("DELETE", f"{ADD}/{memory_id}?erase=true"), 501, "not-available")
-    check_problem(edge.call("DELETE", "/v1/cubes/home?erase=true"), 501, "not-available")
-    assert edge.call("GET", f"{ADD}/{memory_id}").json()["state"] == "activated"
-
-
 def test_as_of_takes_a_version_or_a_time(edge: Edge) -> None:
     [memory_id] = edge.cube("home", "one")
     edge.call("PATCH", f"{ADD}/{memory_id}", json={"text": "two"})

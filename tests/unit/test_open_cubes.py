@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from secrets import token_bytes
 
 import orjson
@@ -26,9 +26,10 @@ class DictSnapshots:
         self.broken: set[str] = set()
         self.reads = 0
 
-    def write(self, position: int, states: Iterable[tuple[str, bytes]]) -> None:
+    def write(self, position: int, states: Iterable[tuple[str, bytes]], anew: Collection[str] = ()) -> int:
         self.stored.update(states)
         self.position = position
+        return len(anew)
 
     def read(self, cube_id: str) -> bytes | None:
         self.reads += 1

@@ -42,8 +42,10 @@ BROAD_EXCEPTS: dict[str, str] = {
     "actors/models/shared_batches.py": "a batch for several callers: each is told what concerns it",
     "actors/writer.py": "the loop of a shard's committer: the waiting callers are told",
     "cluster/placement.py": "the outer loop of the process that starts an instance: what was raised is told",
+    "jobs/bench/kill_switch.py": "the outer loop of a child that is to be killed: its parent is told by the exit code",
     "jobs/run.py": "a job's outer loop: whatever it raised is its result",
-    "actors/shard.py": "the loop of a shard's background thread: the journal still holds everything",
+    "actors/erasing.py": "the loop that finishes interrupted erasures: each is tried again",
+    "actors/snapshotting.py": "the outer loop of a snapshot's thread: the journal still holds everything",
     "serve/middleware.py": "the outermost layer of HTTP: whatever escapes becomes a problem document without a trace",
 }
 """Files with an outer loop that must go on whatever happens inside, each logged; and why."""

@@ -173,6 +173,20 @@ def read_cube_hash(location: Location, file: DataFile, cube_id: str, version: in
     return None
 
 
+def read_mentions(location: Location, file: DataFile, text: bytes) -> Iterator[Event]:
+    """The events of a file whose content holds these bytes. Decodes whole rows only where there are some."""
+    source = location.name_of(file.name)
+    with OpenedFile(location, file) as parquet:
+        check_rows(location, file, parquet)
+        for group in range(parquet.num_row_groups):
+            with decoding_errors(source):
+                found = pc.match_substring(parquet.read_row_group(group, columns=["content"]).column("content"), text)
+                if not pc.any(found).as_py():
+                    continue
+                rows = parquet.read_row_group(group).filter(found)
+            yield from to_events(rows, source)
+
+
 def read_hashes(location: Location, file: DataFile) -> list[bytes]:
     """The hashes of a file's events, in order of position. Raises Corrupted for a gap, or a damaged file."""
     with OpenedFile(location, file) as parquet, decoding_errors(location.name_of(file.name)):

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import copy
 
 from actors.errors import Corrupted, Fenced, MemosError, StorageError, StorageUnavailable
+from actors.memory.erasure import Emptied
 from actors.memory.events import Event
 from actors.stores.journal.anchor import EMPTY, Anchor, Anchors, extend
 from actors.stores.journal.compaction import CompactionLimits, join, to_join, write_rows
-from actors.stores.journal.datafiles import DataFile, read_cube_events, read_cube_hash, read_events, read_hashes
+from actors.stores.journal.datafiles import (
+    DataFile,
+    read_cube_events,
+    read_cube_hash,
+    read_events,
+    read_hashes,
+    read_mentions,
+)
 from actors.stores.journal.deltalog import DeltaLog
+from actors.stores.journal.emptying import holding, remove_strays, without_content
 from actors.stores.journal.recovery import check_present, collect_orphans, mend_log, sync_data
 from actors.stores.journal.schema import to_table
 from actors.stores.journal.verification import chain_problems, cube_problems, self_sealed
@@ -102,6 +111,35 @@ class DeltaJournal:
             except FileNotFoundError as error:
                 if files is self._files:  # not replaced by a compaction meanwhile: it is gone
                     raise Corrupted(f"a data file of {self.uri} is missing: {error}", file=self.uri) from error
+
+    def mentioning(self, text: bytes) -> Iterator[Event]:
+        def reader(file: DataFile, at: int) -> Iterator[Event]:
+            return (event for event in read_mentions(self._location, file, text) if event.position > at)
+
+        return self._reading(0, self.position, reader)
+
+    def empty(self, positions: Collection[int]) -> Emptied:
+        """As ports.Journal.empty: one commit a file, each of which replaces it by a copy without the content."""
+        if self._failure is not None:
+            raise copy(self._failure)
+        rewritten = 0
+        for old in holding(self._files, positions):
+            written = without_content(self._location, old, positions, self.epoch)
+            if written is None:
+                continue
+            file, statistics = written
+            self._commit(file, statistics, [old])
+            self._files = tuple(file if known == old else known for known in self._files)
+            if self._failure is not None:
+                raise copy(self._failure)
+            self._location.delete(old.name)
+            rewritten += 1
+        self._log.check_owner()
+        if rewritten:
+            self._log.checkpoint()
+        strays = remove_strays(self._location, {file.name for file in self._files}, self.epoch)
+        self._location.sync()
+        return Emptied(len(self._files), rewritten, strays)
 
     def maintain(self) -> bool:
         """Join small files, sum the log up and delete what was replaced, when `limits.appends` were committed.

@@ -90,7 +90,7 @@ class DeltaLog:
             self.epoch = epoch
             with storage_errors(self._location.uri, "read"):
                 self._table.update_incremental()
-            self._check_epoch()
+            self.check_owner()
             if sync_log(self._location) > LONGEST_LOG:
                 self.checkpoint()
             return
@@ -104,7 +104,7 @@ class DeltaLog:
 
         Raises Fenced, and StorageUnavailable with the fact `outcome` "unknown" when the commit may have landed.
         """
-        self._check_epoch()
+        self.check_owner()
         now_ms, replacing = int(time.time() * 1000), list(removing)
         added = list(adding)
         actions: list[Any] = [AddAction(f.name, f.size, {}, now_ms, not replacing, statistics) for f in added]
@@ -127,7 +127,7 @@ class DeltaLog:
         """Bring the kept handle to its own commit. Raises Fenced when another owner has committed behind it."""
         with storage_errors(self._location.uri, "read"):
             self._table.update_incremental()
-        self._check_epoch()
+        self.check_owner()
 
     def files(self) -> tuple[DataFile, ...]:
         """The committed files as the kept handle knows them, in order of position. Raises Corrupted, NewerFormat."""
@@ -150,7 +150,7 @@ class DeltaLog:
 
     def checkpoint(self) -> None:
         """Sum the log up, durably, and drop the entries that the checkpoint holds."""
-        self._check_epoch()
+        self.check_owner()
         with storage_errors(self._location.uri, "checkpointed"):
             self._table.create_checkpoint()
             sync_checkpoint(self._location, self.version)
@@ -166,7 +166,8 @@ class DeltaLog:
             post_commithook_properties=_NO_HOOKS,
         )
 
-    def _check_epoch(self) -> None:
+    def check_owner(self) -> None:
+        """Raise Fenced unless the kept handle says that this owner is the last."""
         found = self.committed_epoch()
         if found != self.epoch:
             raise fenced(self._location.uri, self.epoch, found)

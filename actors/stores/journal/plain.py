@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from actors.errors import StorageUnavailable
+from actors.memory.erasure import Emptied
 from actors.memory.events import GENESIS, Event
 from actors.stores.journal.anchor import extend
 from actors.stores.journal.deltalog import fenced
@@ -68,6 +69,18 @@ class PlainJournal:
 
     def head_at(self, cube_id: str, version: int) -> bytes | None:
         return next((event.hash for event in self.read_cube(cube_id, version - 1)), None)
+
+    def mentioning(self, text: bytes) -> Iterator[Event]:
+        return (event for event in self.read() if event.content is not None and text in event.content)
+
+    def empty(self, positions: Collection[int]) -> Emptied:
+        with self._storage.lock:
+            if self._storage.epoch != self._epoch:
+                raise fenced(self._storage.name, self._epoch, self._storage.epoch)
+            for position in positions:
+                event = self._storage.events[position - 1]
+                self._storage.events[position - 1] = replace(event, content=None, salt=None)
+        return Emptied(1, 1, 0)
 
     def maintain(self) -> bool:
         return False

@@ -19,6 +19,8 @@ class _Chain:
 
     base: int = 0
     origin: str = ""
+    base_head: bytes | None = None
+    """Of a fork that was erased, and so names no origin any more: what it was sealed behind."""
     hashes: bytearray = field(default_factory=bytearray)
 
     @property
@@ -34,6 +36,8 @@ class ChainCheck:
     problems: list[str] = field(default_factory=list)
     _chains: dict[str, _Chain] = field(default_factory=dict)
     _broken: set[str] = field(default_factory=set)
+    _emptied: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(cube, memory) -> its first event without content, until a tombstone explains it."""
 
     def add(self, event: Event) -> None:
         """Take the next event in; a cube's first break is noted, what follows in that cube is passed over. A break
@@ -51,9 +55,23 @@ class ChainCheck:
             reason = fault(self.chain_key, event, chain.version + 1, head)
         if reason is None:
             chain.hashes += event.hash
+            self._note_content(event)
             return
         self._broken.add(event.cube_id)
         self.problems.append(f"cube {event.cube_id}, event {chain.version + 1}: {reason}")
+
+    def _note_content(self, event: Event) -> None:
+        if event.content is None:
+            self._emptied.setdefault((event.cube_id, event.memory_id), event.version)
+        elif event.type is EventType.MEMORY_ERASED:
+            self._emptied.pop((event.cube_id, event.memory_id), None)
+        elif event.type is EventType.CUBE_ERASED:
+            self._emptied = {chain: version for chain, version in self._emptied.items() if chain[0] != event.cube_id}
+
+    def finish(self) -> None:
+        """Every event was added: note what was emptied although nothing says that it was erased."""
+        for (cube_id, _), version in self._emptied.items():
+            self.problems.append(f"cube {cube_id}, event {version}: its content is gone, and no erasure explains it")
 
     def _head_at(self, cube_id: str, version: int) -> bytes | None:
         """The hash of an event that was checked, None when there is none."""
@@ -62,6 +80,8 @@ class ChainCheck:
         chain = self._chains.get(cube_id)
         if chain is None or version > chain.version:
             return None
+        if version == chain.base and chain.base_head is not None:
+            return chain.base_head
         if version <= chain.base:
             return self._head_at(chain.origin, version)
         end = (version - chain.base) * _HASH_BYTES
@@ -70,6 +90,8 @@ class ChainCheck:
 
 def _begun(first: Event) -> _Chain:
     if first.type is EventType.CUBE_FORKED:
+        if first.content is None:
+            return _Chain(first.version - 1, base_head=first.previous_hash)
         return _Chain(first.version - 1, str(first.payload().get("origin", "")))
     return _Chain()
 
@@ -79,6 +101,7 @@ def chain_problems(chain_key: bytes, events: Iterable[Event]) -> list[str]:
     check = ChainCheck(chain_key)
     for event in events:
         check.add(event)
+    check.finish()
     return check.problems
 
 
@@ -86,6 +109,8 @@ def cube_problems(chain_key: bytes, cube_id: str, read_cube: ReadCube) -> list[s
     """The first break of one cube's chain, through the events that it has from its origin. No other cube is named."""
     expected, head = 1, GENESIS
     for event in _whole_chain(cube_id, read_cube):
+        if expected == 1 and event.type is EventType.CUBE_FORKED and event.content is None:
+            expected, head = event.version, event.previous_hash
         reason = fault(chain_key, event, expected, head)
         if reason is not None:
             return [f"cube {cube_id}, event {expected}: {reason}"]
@@ -96,7 +121,7 @@ def cube_problems(chain_key: bytes, cube_id: str, read_cube: ReadCube) -> list[s
 def _whole_chain(cube_id: str, read_cube: ReadCube, until: int | None = None) -> Iterator[Event]:
     first = True
     for event in read_cube(cube_id):
-        if first and event.type is EventType.CUBE_FORKED:
+        if first and event.type is EventType.CUBE_FORKED and event.content is not None:
             base = event.version - 1
             wanted = base if until is None else min(base, until)
             yield from _whole_chain(str(event.payload().get("origin", "")), read_cube, wanted)

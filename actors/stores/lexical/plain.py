@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from actors.memory.ports import CorpusStatistics, LexicalDocument
 
@@ -56,6 +56,15 @@ class PlainLexicalIndex:
         with self._lock:
             self._cubes.pop(cube_id, None)
             self._waiting = [document for document in self._waiting if document.cube_id != cube_id]
+
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> None:
+        self.flush(self._position)
+        with self._lock:
+            for cube_id, gone in rows.items():
+                held = self._cubes.get(cube_id, {})
+                for key in list(held):
+                    if gone is None or key[0] in gone:
+                        del held[key]
 
     def clear(self) -> None:
         with self._lock:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import tantivy
 
 from actors.errors import Corrupted, NewerFormat, StateInUse, StorageUnavailable
 from actors.memory.ports import CorpusStatistics, LexicalDocument
+from actors.stores.lexical import rewriting
 from actors.stores.lexical.checksums import find_damage
 
 FORMAT = 2
@@ -42,9 +43,10 @@ _MUST, _SHOULD, _MUST_NOT = tantivy.Occur.Must, tantivy.Occur.Should, tantivy.Oc
 
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
-    builder.add_text_field("key", tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("cube", tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("body", tokenizer_name="whitespace", index_option="basic")
+    builder.add_text_field("key", stored=True, tokenizer_name="raw", index_option="basic")
+    # Stored too, so that the index can be written anew from itself.
+    builder.add_text_field("cube", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("body", stored=True, tokenizer_name="whitespace", index_option="basic")
     builder.add_text_field("note", stored=True, tokenizer_name="raw", index_option="basic")
     for name in ("row", "since", "until", "length"):
         builder.add_unsigned_field(name, indexed=True, fast=True)
@@ -77,6 +79,7 @@ class TantivyIndex:
 
     def _open(self) -> None:
         try:
+            rewriting.drop_leftovers(self._folder)
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageUnavailable(f"cannot write {self._folder}: {error}", uri=str(self._folder)) from error
@@ -250,6 +253,15 @@ class TantivyIndex:
             self._writer.delete_documents_by_term("cube", cube_id)
             self._commit()
 
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> None:
+        """Costs as much as putting every document of the shard again."""
+        with self._writing():
+            self._commit()
+            rewriting.copy_documents(self._searcher, self._schema, self._folder, _WRITER_HEAP_BYTES, rows)
+            self._let_go()
+            rewriting.take_place(self._folder)
+            self._open()
+
     def clear(self) -> None:
         with self._lock:
             self.close()
@@ -259,9 +271,12 @@ class TantivyIndex:
     def close(self) -> None:
         with self._lock:
             self._closed, self._failed = True, False
-            if self._open_writer is not None:
-                writer, self._open_writer = self._open_writer, None
-                writer.wait_merging_threads()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._open_writer is not None:
+            writer, self._open_writer = self._open_writer, None
+            writer.wait_merging_threads()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -28,4 +28,9 @@ def create_collection(client: Any, name: str, dimension: int, timeout_s: float) 
 def read_listed(client: Any, *, collection: str, expression: str, timeout_s: float) -> list[tuple[int, Vectors]]:
     """(row, vector) of every row that an expression names."""
     found = client.query(collection, filter=expression, output_fields=[ROW, VECTOR], timeout=timeout_s)
-    return [(int(entity[ROW]), np.asarray(entity[VECTOR], dtype=np.float32)) for entity in found]
+    return [(int(each[ROW]), np.asarray(each[VECTOR], dtype=np.float32)) for each in found]
+
+
+def entity(cube: str, row: int, vector: Vectors) -> dict[str, Any]:
+    """A row's vector as it is stored; `cube` is its `cube_key`."""
+    return {ENTITY: say.entity_key(cube, row), CUBE: cube, ROW: int(row), VECTOR: vector, NOTE: ""}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -56,6 +56,14 @@ class PlainVectorIndex:
     def erase(self, cube_id: str) -> None:
         with self._lock:
             self._cubes.pop(cube_id, None)
+
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> str:
+        with self._lock:
+            for cube_id, gone in rows.items():
+                held = self._cubes.get(cube_id, {})
+                for row in list(held) if gone is None else gone:
+                    held.pop(row, None)
+        return ""
 
     def clear(self) -> None:
         with self._lock:
