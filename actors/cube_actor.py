@@ -24,9 +24,11 @@ from actors.memory.requests import (
     Moment,
     MoveMemory,
     Page,
+    Screened,
     SearchCube,
     VerifyReport,
 )
+from actors.redactor_actor import RecognizerPlace, RemoteRecognizer
 from actors.remote_actor import HEALTH, ActorAddress, leave, node_id, opened
 from actors.system_actor import RemoteAccess
 
@@ -36,10 +38,19 @@ R = TypeVar("R")
 class CubeActor:
     """An owner of shards in the cluster. Methods are CubeHost's."""
 
-    def __init__(self, spec: HostSpec, claim: InstanceClaim, embedder: ActorAddress, system: ActorAddress) -> None:
+    def __init__(
+        self,
+        spec: HostSpec,
+        claim: InstanceClaim,
+        embedder: ActorAddress,
+        system: ActorAddress,
+        recognizer: RecognizerPlace,
+    ) -> None:
         here = spec.on_node(ray.get_runtime_context().get_node_id(), _living_nodes) if spec.node_cache else spec
         self._host = opened(
-            spec.name, claim, lambda: CubeHost.open(here, RemoteEmbedder(embedder), RemoteAccess(system))
+            spec.name,
+            claim,
+            lambda: CubeHost.open(here, RemoteEmbedder(embedder), RemoteAccess(system), RemoteRecognizer(recognizer)),
         )
 
     def create_cube(self, caller: Caller, cube_id: str) -> CubeView:
@@ -74,6 +85,9 @@ class CubeActor:
 
     def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
         return self._call(lambda: self._host.verify(caller, cube_id))
+
+    def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
+        return self._call(lambda: self._host.screen(caller, cube_id, limit))
 
     def set_access(self, access: CubeAccess) -> None:
         self._host.set_access(access)

@@ -4,6 +4,8 @@ MemosError
 ├── InvalidRequest            the caller can fix it by changing the request
 │   ├── InvalidCursor
 │   ├── PolicyUnavailable     a policy asks for something that this build does not do
+│   ├── UnknownEntityKind     a policy names a kind that no recognizer finds; lists the known ones
+│   ├── RedactionBlocked      personal data was found, and the cube's policy takes none
 │   ├── MalformedBody         not JSON, not UTF-8, or nested too deep
 │   ├── RequestTooLarge       over a stated limit
 │   ├── BodyTooSlow           the body did not arrive in time
@@ -24,6 +26,7 @@ MemosError
 │   ├── StaleVersion          `If-Match` names another version than the current one
 │   ├── TransitionRefused     lists what is allowed
 │   ├── FrozenMemory
+│   ├── ScreeningRefused      the cube's policy does not mask
 │   └── IdempotencyMismatch   a known key with another request
 ├── NotAvailable              a documented request that this build does not serve
 ├── Overloaded                a bounded queue is full; carries `retry_after_s`
@@ -80,6 +83,14 @@ class InvalidCursor(InvalidRequest):
 
 class PolicyUnavailable(InvalidRequest):
     slug, title = "policy-unavailable", "The policy asks for something that is not available"
+
+
+class UnknownEntityKind(InvalidRequest):
+    slug, title = "unknown-entity-kind", "The policy names a kind of entity that is not known"
+
+
+class RedactionBlocked(InvalidRequest):
+    slug, title = "redaction-blocked", "The cube takes no personal data"
 
 
 class MalformedBody(InvalidRequest):
@@ -160,6 +171,10 @@ class TransitionRefused(Conflict):
 
 class FrozenMemory(Conflict):
     slug, title = "frozen", "A frozen memory cannot be changed"
+
+
+class ScreeningRefused(Conflict):
+    slug, title = "screening-refused", "The cube's policy does not mask"
 
 
 class IdempotencyMismatch(Conflict):

@@ -13,14 +13,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from actors.access import AccessTable
+from actors.answers import settled, told
 from actors.clock import SystemClock
+from actors.discretion import Discretion
 from actors.errors import CubeNotFound, Fenced, MemosError
 from actors.footprint import footprint
 from actors.listing import page_of
+from actors.manifest import view_of
 from actors.memory import commands
 from actors.memory.commands import CubeDraft
 from actors.memory.cube import CubeState
@@ -39,11 +43,14 @@ from actors.memory.requests import (
     Moment,
     MoveMemory,
     Page,
+    Screened,
     SearchCube,
     VerifyReport,
     Wait,
 )
+from actors.memory.screening import Recognizer
 from actors.memory_budget import MemoryBudget
+from actors.screening_run import screen
 from actors.shard import Shard
 from actors.shard_opening import HostSpec, open_shard
 
@@ -61,12 +68,15 @@ class CubeHost:
         open_shard: Callable[[int, MemoryBudget], Shard],
         access: AccessSource,
         clock: Clock,
+        recognizer: Recognizer | None = None,
     ) -> None:
+        """Without a recognizer, a cube whose policy needs one takes nothing."""
         self._spec = spec
         self._budget = MemoryBudget(spec.open_bytes)
         self._open_shard = open_shard
         self._clock = clock
         self._access = AccessTable(access)
+        self._discretion = Discretion(self._access, recognizer)
         self._reopening = threading.Lock()
         self._shards: dict[int, Shard] = {}
         try:
@@ -77,9 +87,11 @@ class CubeHost:
             raise
 
     @classmethod
-    def open(cls, spec: HostSpec, embedder: Embedder, access: AccessSource) -> CubeHost:
+    def open(
+        cls, spec: HostSpec, embedder: Embedder, access: AccessSource, recognizer: Recognizer | None = None
+    ) -> CubeHost:
         """Claim every shard of the spec on its storage. Raises what opening a journal raises."""
-        return cls(spec, lambda number, budget: open_shard(spec, number, embedder, budget), access, SystemClock())
+        return cls(spec, lambda n, budget: open_shard(spec, n, embedder, budget), access, SystemClock(), recognizer)
 
     # cubes
 
@@ -95,7 +107,7 @@ class CubeHost:
     def change_cube(self, caller: Caller, cube_id: str, name: str | None, policy: Mapping[str, Any] | None) -> CubeView:
         shard = self._enter(caller, Action.CONFIGURE, cube_id)
         origin = self._origin(caller)
-        shard.run(cube_id, lambda draft: commands.configure(draft, origin, name, policy))
+        shard.run(cube_id, lambda draft: commands.configure(draft, origin, name, policy, self._discretion.gate.kinds))
         with shard.reading(cube_id) as cube:
             return self._view(cube.state)
 
@@ -103,16 +115,12 @@ class CubeHost:
         access = self._access.cube(state.cube_id)
         if access is None:
             raise CubeNotFound(f"no cube {state.cube_id!r}", cube=state.cube_id)
-        return CubeView(
-            id=state.cube_id,
-            name=state.name,
-            owner=access.owner,
-            version=state.version,
-            created_at_us=state.created_at_us,
-            counts=state.counts(),
-            policy=state.policy,
-            grants={access.owner: "owner", **{who: role.label for who, role in access.grants.items()}},
-        )
+        return view_of(state, access)
+
+    def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
+        """Look through older memories, as `screening_run.screen` says."""
+        shard = self._enter(caller, Action.CONFIGURE, cube_id)
+        return screen(shard, cube_id, self._discretion.gate, self._origin(caller), limit)
 
     # memories
 
@@ -131,69 +139,78 @@ class CubeHost:
                 try:
                     answers.append(self._submit_add(pinned, caller, cube_id, request))
                 except Exception as error:  # noqa: BLE001 - as in search_many
-                    answers.append(_told(error))
-            settled = [_settled(answer) for answer in answers]  # all of them, while the cube is pinned
-        for answer in settled:
+                    answers.append(told(error))
+            done = [settled(answer) for answer in answers]  # all of them, while the cube is pinned
+        for answer in done:
             if isinstance(answer, Fenced):
                 raise answer
         waiting = [
             answer.version
-            for answer, (_, request) in zip(settled, asked, strict=True)
+            for answer, (_, request) in zip(done, asked, strict=True)
             if isinstance(answer, Added) and request.wait is Wait.INDEX
         ]
         shard = self._shards.get(shard_of(cube_id, self._spec.shard_count))
         if shard is not None:
             if waiting:
                 shard.wait_indexed(cube_id, max(waiting))
-            for answer in settled:
+            for answer in done:
                 if isinstance(answer, Added):
                     shard.promise(cube_id, answer.version)
-        return settled
+        return done
 
     def _submit_add(self, pinned: ExitStack, caller: Caller, cube_id: str, request: AddMemories) -> Future[Added]:
         shard = self._enter(caller, Action.ADD, cube_id)
         idempotency = commands.idempotency_of(self._spec.chain_key, cube_id, caller.principal, request)
         origin = self._origin(caller, idempotency)
-        decide = partial(commands.add, origin=origin, request=request, random_bytes=secrets.token_bytes)
-        return pinned.enter_context(shard.submitted(cube_id, decide))
+        rule = self._discretion.rule(shard, cube_id)
+        passed = self._discretion.gate.adding(rule, request)
+        decide = partial(commands.add, origin=origin, request=passed, random_bytes=secrets.token_bytes)
+        return pinned.enter_context(shard.submitted(cube_id, rule.guarding(decide)))
 
     def change_memory(self, caller: Caller, cube_id: str, request: ChangeMemory) -> Memory:
         shard = self._enter(caller, Action.CHANGE, cube_id)
-        origin = self._origin(caller)
-        return shard.run(cube_id, lambda draft: commands.change(draft, origin, request))
+        origin, rule = self._origin(caller), self._discretion.rule(shard, cube_id)
+        passed = self._discretion.gate.changing(rule, request)
+        changed = shard.run(cube_id, rule.guarding(lambda draft: commands.change(draft, origin, passed)))
+        return self._discretion.seen_in(shard, caller, cube_id).shown(changed)
 
     def move_memory(self, caller: Caller, cube_id: str, request: MoveMemory) -> Memory:
         """A requested transition; the role that it takes depends on the states it leads between."""
         shard = self._enter(caller, Action.READ, cube_id)
-        origin = self._origin(caller)
+        origin, rule = self._origin(caller), self._discretion.rule(shard, cube_id)
+        passed = replace(request, reason=self._discretion.gate.reason(rule, request.reason))
 
         def decide(draft: CubeDraft) -> Memory:
             return commands.move(
-                draft, origin, request, lambda action: _ignore(self._access.authorise(caller, action, cube_id))
+                draft, origin, passed, lambda action: _ignore(self._access.authorise(caller, action, cube_id))
             )
 
-        return shard.run(cube_id, decide)
+        return self._discretion.seen_in(shard, caller, cube_id).shown(shard.run(cube_id, rule.guarding(decide)))
 
     def list_memories(self, caller: Caller, cube_id: str, request: ListMemories) -> Page[Memory]:
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
             version = None if request.as_of is None else cube.state.version_of(request.as_of)
-            return page_of(cube.state, request, version)
+            return page_of(cube.state, request, version, self._discretion.seen(caller, cube.state))
 
     def read_memory(self, caller: Caller, cube_id: str, memory_id: str, as_of: Moment | None) -> Memory:
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
-            return cube.state.at(memory_id[:64], None if as_of is None else cube.state.version_of(as_of))
+            found = cube.state.at(memory_id[:64], None if as_of is None else cube.state.version_of(as_of))
+            return self._discretion.seen(caller, cube.state).shown(found)
 
     def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         """The memory after each change of it, oldest first."""
         shard = self._enter(caller, Action.READ, cube_id)
         with shard.reading(cube_id) as cube:
             cube.state.current(memory_id[:64])
-            return tuple(memory for _, memory in cube.state.history[memory_id])
+            return self._discretion.seen(caller, cube.state).all(
+                [memory for _, memory in cube.state.history[memory_id]]
+            )
 
     def search(self, caller: Caller, cube_id: str, request: SearchCube) -> CubeHits:
-        return self._enter(caller, Action.SEARCH, cube_id).search(cube_id, request)
+        shard = self._enter(caller, Action.SEARCH, cube_id)
+        return shard.search(cube_id, request, seen=partial(self._discretion.seen, caller))
 
     def search_many(self, cube_id: str, asked: Sequence[tuple[Caller, SearchCube]]) -> list[CubeHits | MemosError]:
         """Several searches of one cube, each answered with its hits or with what it raised. Raises Fenced."""
@@ -202,11 +219,12 @@ class CubeHost:
         for caller, request in asked:
             try:
                 shard = self._enter(caller, Action.SEARCH, cube_id)
-                answers.append(shard.search(cube_id, request, time.monotonic() - began))
+                seen = partial(self._discretion.seen, caller)
+                answers.append(shard.search(cube_id, request, time.monotonic() - began, seen))
             except Fenced:
                 raise
             except Exception as error:  # noqa: BLE001 - the loop of a call for several: each is told its own
-                answers.append(_told(error))
+                answers.append(told(error))
         return answers
 
     def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
@@ -269,24 +287,6 @@ class CubeHost:
 
     def _origin(self, caller: Caller, idempotency: str = "") -> Origin:
         return Origin(caller.principal, caller.request_id, self._clock.now_us(), idempotency)
-
-
-def _settled(answer: Added | MemosError | Future[Added]) -> Added | MemosError:
-    """What became of an add."""
-    if not isinstance(answer, Future):
-        return answer
-    try:
-        return answer.result()
-    except Exception as error:  # noqa: BLE001 - as in search_many
-        return _told(error)
-
-
-def _told(error: Exception) -> MemosError:
-    """An error as its caller gets it; what is none of ours is a bug, and logged."""
-    if isinstance(error, MemosError):
-        return error
-    log.error("a request failed in an unforeseen way", exc_info=error)
-    return MemosError("the host failed; its log says why")
 
 
 def _ignore(_: object) -> None:

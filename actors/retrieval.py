@@ -15,6 +15,8 @@ import numpy as np
 from actors.errors import Corrupted, InvalidRequest, StorageError
 from actors.lexical_channel import LexicalChannel, LexicalFound, SearchedRows, WordLimits
 from actors.memory.analysis import terms_of
+from actors.memory.cube import CubeState
+from actors.memory.disclosure import OPEN, Disclosure
 from actors.memory.filters import Predicate, parse_filter
 from actors.memory.ports import LexicalIndex, Mask, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL, Ranked, RowScores, explain, fuse
@@ -47,6 +49,14 @@ class Freshness(Protocol):
     def version(self, cube_id: str, newest: int, channel: str) -> int: ...
 
 
+Seen = Callable[[CubeState], Disclosure]
+"""What the caller sees of a cube, under its policy of now."""
+
+
+def everything(state: CubeState) -> Disclosure:
+    return OPEN
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """What a search needs of a cube, copied out from under its lock. `memory_ids` and `texts` only ever grow."""
@@ -56,10 +66,11 @@ class _View:
     live: Mask
     memory_ids: Sequence[str]
     texts: Sequence[str]
+    seen: Disclosure
 
     def back_to(self, version: int, cube: OpenCube) -> _View:
         """The same cube at an earlier version; itself when it is not later than that."""
-        return self if version >= self.version else _view(cube, Moment(version=version))
+        return self if version >= self.version else _view(cube, Moment(version=version), lambda state: self.seen)
 
 
 class CubeSearch:
@@ -82,12 +93,20 @@ class CubeSearch:
         self._on_damage = on_damage
 
     def search(
-        self, cube: OpenCube, request: SearchCube, freshness: Freshness, wait_s: float, promised: int | None = None
+        self,
+        cube: OpenCube,
+        request: SearchCube,
+        freshness: Freshness,
+        wait_s: float,
+        promised: int | None = None,
+        seen: Seen = everything,
     ) -> CubeHits:
         """The best `request.top_k` memories. Waits up to `wait_s` for the indexes to reach the version searched.
 
         Without `as_of`, that is the newest version whose vectors are there, `promised` at least: up to there somebody
         was told that it is done. So nobody waits for what others are just adding. None: everything was promised.
+
+        `seen` says what the caller sees of the cube: nothing else is searched, filtered by or answered.
 
         A channel that lags or fails is named in `degraded`; the others still answer. Raises InvalidRequest
         for a wrong filter, VersionNotFound for a moment that the cube does not know.
@@ -95,7 +114,7 @@ class CubeSearch:
         matches = None if request.filter is None else parse_filter(request.filter)
         if request.top_k < 1:
             raise InvalidRequest("top_k must be 1 or more")
-        view = _view(cube, request.as_of)
+        view = _view(cube, request.as_of, seen)
         if request.as_of is None and promised is not None and Channel.DENSE in request.channels:
             view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube)
         degraded: list[Shortfall] = []
@@ -188,7 +207,7 @@ class CubeSearch:
             if request.explain:
                 matched = [] if found is None else found.query.matched(terms_of(view.texts[item.row]))
                 reason = explain(item, matched)
-            hits.append(Hit(memory, item.score, item.channels, reason))
+            hits.append(Hit(view.seen.shown(memory), item.score, item.channels, reason))
         return tuple(hits)
 
 
@@ -207,11 +226,14 @@ def _rows_of(scores: RowScores | None) -> list[int]:
     return [] if scores is None else scores.rows.tolist()
 
 
-def _view(cube: OpenCube, as_of: Moment | None) -> _View:
+def _view(cube: OpenCube, as_of: Moment | None, seen: Seen) -> _View:
     with cube.lock:
         state = cube.state
-        version = state.version_of(as_of)
-        return _View(state.cube_id, version, state.rows.live(version), state.rows.memory_ids, state.rows.texts)
+        version, rows, disclosure = state.version_of(as_of), state.rows, seen(state)
+        live = rows.live(version)
+        if disclosure.withholds:
+            live &= cube.covered.of(rows, disclosure)
+        return _View(state.cube_id, version, live, rows.memory_ids, rows.texts, disclosure)
 
 
 def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
@@ -222,5 +244,5 @@ def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
         chunk = rows[start : start + _FILTER_CHUNK_ROWS]
         with cube.lock:
             memories = [cube.state.at(view.memory_ids[row], view.version) for row in chunk]
-        passing[chunk] = [matches(memory) for memory in memories]
+        passing[chunk] = [matches(view.seen.shown(memory)) for memory in memories]
     return passing

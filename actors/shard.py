@@ -21,7 +21,7 @@ from actors.memory.requests import CubeHits, SearchCube
 from actors.memory_budget import MemoryBudget
 from actors.open_cubes import Captured, OpenCube, OpenCubes
 from actors.projector import Projector
-from actors.retrieval import CubeSearch
+from actors.retrieval import CubeSearch, Seen, everything
 from actors.row_deltas import RowDelta
 from actors.writer import ShardWriter
 
@@ -136,12 +136,14 @@ class Shard:
             if cube.state.version == 0:
                 self.writer.submit(cube_id, lambda draft: create(draft, origin, owner, name, policy)).result()
 
-    def search(self, cube_id: str, request: SearchCube, waited_s: float = 0.0) -> CubeHits:
-        """`waited_s` is what the caller has waited already: so much less is waited for the indexes."""
+    def search(self, cube_id: str, request: SearchCube, waited_s: float = 0.0, seen: Seen = everything) -> CubeHits:
+        """`waited_s` is what the caller has waited already: so much less is waited for the indexes. `seen`: what it
+        sees of the cube.
+        """
         wait_s = max(0.0, self._limits.index_wait_s - waited_s)
         with self._cubes.pinned(cube_id) as cube:
             promised = self._promised.get(cube_id)
-            return self._search.search(cube, request, self._projector, wait_s, promised)
+            return self._search.search(cube, request, self._projector, wait_s, promised, seen)
 
     def wait_indexed(self, cube_id: str, version: int) -> bool:
         """Whether the vectors reached a version of a cube within the limit's seconds. Words come from the cube itself;

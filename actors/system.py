@@ -22,6 +22,7 @@ from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.identity import SYSTEM_CUBE_ID, new_id
+from actors.memory.policy import ENTITIES
 from actors.memory.ports import Clock, Journal, JsonObject, Snapshots
 from actors.memory.requests import (
     CubeSummary,
@@ -55,6 +56,8 @@ class SystemParts:
     clock: Clock
     queue_limit: int = 1024
     snapshot_events: int = 1000
+    entities: tuple[str, ...] = ENTITIES
+    """The kinds that a cube's redaction may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,8 @@ class SystemHost:
 
     def register_cube(self, caller: Caller, new: NewCube) -> CubeAccess:
         """Enter a new cube into the catalogue, owned by the caller. Raises AlreadyExists."""
-        return access_of(self._run(caller, lambda d, o: administration.register_cube(d, o, caller, new)))
+        entities = self._parts.entities
+        return access_of(self._run(caller, lambda d, o: administration.register_cube(d, o, caller, new, entities)))
 
     def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
         return access_of(self._run(caller, lambda d, o: administration.archive_cube(d, o, caller, cube_id, reason)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from actors.clock import SystemClock
 from actors.memory.draft import Sealer
+from actors.memory.policy import ENTITIES
 from actors.stores.journal import DeltaJournal
 from actors.stores.location import StorageSpec
 from actors.stores.snapshots import SnapshotFolder
@@ -23,6 +24,7 @@ class SystemSpec:
     first_governor: FirstGovernor | None
     storage_options: Mapping[str, str] = field(default_factory=dict)
     queue_limit: int = 1024
+    entities: tuple[str, ...] = ENTITIES
 
 
 def open_system(spec: SystemSpec) -> SystemHost:
@@ -39,6 +41,7 @@ def open_system(spec: SystemSpec) -> SystemHost:
             sealer=Sealer(spec.chain_key, secrets.token_bytes),
             clock=SystemClock(),
             queue_limit=spec.queue_limit,
+            entities=spec.entities,
         )
     )
     if spec.first_governor is not None:

@@ -34,6 +34,7 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
+    Screened,
     SearchCube,
     Shortfall,
     VerifyReport,
@@ -189,6 +190,11 @@ class Gateway:
     async def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
         report: VerifyReport = await self._host(cube_id, "verify", caller, cube_id)
         return report
+
+    async def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
+        """A repeat goes on where the last call ended, so it is repeated."""
+        done: Screened = await self._host(cube_id, "screen", caller, cube_id, limit)
+        return done
 
     async def search(self, caller: Caller, cube_ids: Sequence[str], request: SearchCube) -> CubeHits:
         """The best `top_k` over the cubes. A cube whose host does not answer becomes a Shortfall; any other

@@ -24,6 +24,7 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
+    Screened,
     SearchCube,
     VerifyReport,
 )
@@ -83,6 +84,10 @@ class Cubes(Protocol):
     async def remove_grant(self, caller: Caller, cube_id: str, principal: str) -> CubeView: ...
 
     async def verify(self, caller: Caller, cube_id: str) -> VerifyReport: ...
+
+    async def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
+        """Look through older memories of a cube that masks; a repeat goes on. Raises ScreeningRefused."""
+        ...
 
 
 class Memories(Protocol):

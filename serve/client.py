@@ -29,6 +29,7 @@ from serve.client_types import (
     Page,
     Principal,
     Result,
+    Screened,
     SearchAnswer,
     Verification,
     read,
@@ -96,6 +97,10 @@ class MemosClient:
     def verify(self, cube_id: str) -> Verification:
         return self._read(Verification, "GET", _path("cubes", cube_id, "verify"))
 
+    def screen(self, cube_id: str) -> Screened:
+        """Look through some of the memories that a cube held before its policy masked; repeat while any remain."""
+        return self._read(Screened, "POST", _path("cubes", cube_id, "screen"), body={})
+
     # memories
 
     def add(
@@ -112,7 +117,8 @@ class MemosClient:
         body: Json = {"messages": list(messages), "texts": list(texts), "documents": list(documents), "wait": wait}
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         answer = self._json("POST", _path("cubes", cube_id, "memories"), body=body, headers=headers)
-        return Added(answer["version"], tuple(read(AddedMemory, memory) for memory in answer["memories"]))
+        memories = tuple(read(AddedMemory, memory) for memory in answer["memories"])
+        return Added(answer["version"], memories, answer.get("redaction", {}))
 
     def memories(
         self,

@@ -35,6 +35,7 @@ class Cube:
     counts: Mapping[str, Mapping[str, int]]
     policy: Mapping[str, Mapping[str, Any]]
     grants: Mapping[str, str]
+    redaction: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Memory:
     expires_at: str | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
     derived_from: tuple[Json, ...] = ()
+    redaction: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,20 @@ class AddedMemory:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """`version` is the cube's version after the add."""
+    """`version` is the cube's version after the add. `redaction`: what personal data was found, by kind."""
 
     version: int
     memories: tuple[AddedMemory, ...]
+    redaction: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """How many older memories were looked through, how many are left, and what was found, by kind."""
+
+    screened: int
+    remaining: int
+    redaction: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

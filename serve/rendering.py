@@ -17,9 +17,11 @@ from actors.memory.requests import (
     KeyView,
     Page,
     PrincipalView,
+    Screened,
     Shortfall,
     VerifyReport,
 )
+from actors.memory.screening import total
 from serve.contract.times import format_time
 
 T = TypeVar("T")
@@ -51,12 +53,13 @@ def memory(found: Memory) -> JsonObject:
         "expires_at": format_time(found.expires_at_us),
         "source": dict(found.source),
         "derived_from": [{"cube": r.cube_id, "id": r.memory_id, "version": r.version} for r in found.derived_from],
+        "redaction": total([found.screening]),
     }
 
 
 def added(done: Added) -> JsonObject:
     memories = [{"id": m.id, "version": m.version, "state": m.state.value, "ref": m.ref} for m in done.memories]
-    return {"version": done.version, "memories": memories}
+    return {"version": done.version, "memories": memories, "redaction": dict(done.redaction)}
 
 
 def cube(view: CubeView) -> JsonObject:
@@ -69,7 +72,12 @@ def cube(view: CubeView) -> JsonObject:
         "counts": {form: dict(states) for form, states in view.counts.items()},
         "policy": {part: dict(settings) for part, settings in view.policy.items()},
         "grants": dict(view.grants),
+        "redaction": {"found": dict(view.redaction.found), "unscreened": view.redaction.unscreened},
     }
+
+
+def screened(done: Screened) -> JsonObject:
+    return {"screened": done.screened, "remaining": done.remaining, "redaction": dict(done.redaction)}
 
 
 def verify_report(report: VerifyReport) -> JsonObject:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -15,14 +15,15 @@ from actors.memory.governance import Action
 from actors.memory.identity import RandomBytes, keyed_digest, new_id
 from actors.memory.item import Form, Memory, evolve, to_fields
 from actors.memory.lifecycle import State, check_mutable, check_transition
-from actors.memory.policy import merged_policy
+from actors.memory.policy import ENTITIES, merged_policy
 from actors.memory.requests import Added, AddedMemory, AddMemories, ChangeMemory, MoveMemory, NewMemory
+from actors.memory.screening import total, unscreened
 
 Allow = Callable[[Action], None]
 """Raises Forbidden unless the caller may do the action. Asked at decision time: what an action is may
 depend on the memory's state."""
 
-CHANGEABLE = frozenset(f.name for f in fields(NewMemory)) - {"source", "derived_from", "role"}
+CHANGEABLE = frozenset(f.name for f in fields(NewMemory)) - {"source", "derived_from", "role", "screening"}
 _INTERVAL = frozenset({"valid_from_us", "valid_to_us"})
 
 
@@ -49,6 +50,11 @@ class CubeDraft(Draft):
     def find(self, memory_id: str) -> Memory | None:
         """The memory as it will be after the events so far."""
         return self._changed.get(memory_id) or self._state.find(memory_id)
+
+    def first(self, memory_id: str) -> Memory | None:
+        """The memory as it was added."""
+        revisions = self._state.history.get(memory_id)
+        return revisions[0][1] if revisions else self._changed.get(memory_id)
 
     def outcome(self, key_digest: str) -> Outcome | None:
         return self._outcomes.get(key_digest) or self._state.outcomes.get(key_digest)
@@ -97,19 +103,25 @@ def idempotency_of(chain_key: bytes, cube_id: str, principal: str, request: AddM
 
 
 def create(draft: CubeDraft, origin: Origin, owner: str, name: str, policy: Mapping[str, Any]) -> None:
-    """Record a cube's first event; a repeat changes nothing."""
+    """Record a cube's first event; a repeat changes nothing. The policy is what the cube was registered with."""
     if draft.version == 0:
-        merged = merged_policy({}, policy)
+        merged = merged_policy({}, policy, policy.get("redaction", {}).get("entities", ()))
         draft.emit(origin, EventType.CUBE_CREATED, {"owner": owner, "name": name, "policy": merged})
 
 
-def configure(draft: CubeDraft, origin: Origin, name: str | None, policy: Mapping[str, Any] | None) -> None:
-    """Change name or policy; what is the same already is not recorded again."""
+def configure(
+    draft: CubeDraft,
+    origin: Origin,
+    name: str | None,
+    policy: Mapping[str, Any] | None,
+    entities: Sequence[str] = ENTITIES,
+) -> None:
+    """Change name or policy; what is the same already is not recorded again. `entities`: as in `merged_policy`."""
     changes: dict[str, Any] = {}
     if name is not None and name != draft.name:
         changes["name"] = name
     if policy is not None:
-        merged = merged_policy(draft.policy, policy)
+        merged = merged_policy(draft.policy, policy, entities)
         if merged != draft.policy:
             changes["policy"] = merged
     if changes:
@@ -128,17 +140,15 @@ def add(draft: CubeDraft, origin: Origin, request: AddMemories, random_bytes: Ra
         memory_id = new_id("mem", origin.at_us, random_bytes)
         draft.emit(origin, EventType.MEMORY_ADDED, _new_fields(new), memory_id, 1)
         added.append(AddedMemory(memory_id, 1, State.ACTIVATED, new.ref))
-    return Added(draft.version, tuple(added))
+    return Added(draft.version, tuple(added), total(new.screening for new in request.memories))
 
 
 def _repeated(draft: CubeDraft, outcome: Outcome, digest: str) -> Added:
     if outcome.request_digest != digest:
         raise IdempotencyMismatch("this Idempotency-Key was used before with another body; use a new key")
-    memories = []
-    for memory_id in outcome.memory_ids:
-        memory = draft.find(memory_id)
-        memories.append(AddedMemory(memory_id, 1, State.ACTIVATED, memory.ref if memory else ""))
-    return Added(outcome.version, tuple(memories))
+    memories = [(memory_id, draft.first(memory_id)) for memory_id in outcome.memory_ids]
+    added = [AddedMemory(memory_id, 1, State.ACTIVATED, first.ref if first else "") for memory_id, first in memories]
+    return Added(outcome.version, tuple(added), total(first.screening for _, first in memories if first))
 
 
 def change(draft: CubeDraft, origin: Origin, request: ChangeMemory) -> Memory:
@@ -167,8 +177,19 @@ def change(draft: CubeDraft, origin: Origin, request: ChangeMemory) -> Memory:
     payload: dict[str, Any] = {"set": setting, "unset": unsetting}
     if request.reason:
         payload["reason"] = request.reason
+    _note_screening(memory, request, payload)
     draft.emit(origin, EventType.MEMORY_CHANGED, payload, memory.id, memory.version + 1)
     return _existing(draft, memory.id)
+
+
+def _note_screening(memory: Memory, request: ChangeMemory, payload: dict[str, Any]) -> None:
+    """Let the payload of a change say what is known of personal data in the memory after it."""
+    before = memory.screening
+    after = before.after(request.set, request.screening) if before else unscreened(request.screening)
+    if after is not None and after != before:
+        payload["set"]["screening"] = after.to_json()
+    elif after is None and before is not None:
+        payload["unset"] = sorted([*payload["unset"], "screening"])
 
 
 def _check_interval(after: Mapping[str, Any]) -> None:

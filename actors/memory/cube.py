@@ -93,7 +93,7 @@ class CubeState:
             self.tally[before.form, before.state] -= 1
         self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
         was, now = before is not None and before.retrievable, after.retrievable
-        if was and now and before is not None and before.indexed_text == after.indexed_text:
+        if was and now and before is not None and _same_row(before, after):
             return RowChange()
         closed = self.rows.close(after.id, event.version) if was else None
         opened = self.rows.open(after, event.version) if now else None
@@ -263,6 +263,13 @@ def _rows(stored: dict[str, Any], history: dict[str, list[tuple[int, Memory]]]) 
         if rows.until[row] == OPEN:
             rows.open_row[memory.id] = row
     return rows
+
+
+def _same_row(before: Memory, after: Memory) -> bool:
+    """Whether a row goes on: it says the same, and was looked through for the same."""
+    was, now = before.screening, after.screening
+    screened_alike = (None if was is None else was.kinds) == (None if now is None else now.kinds)
+    return screened_alike and before.indexed_text == after.indexed_text
 
 
 def _missing(cube_id: str, memory_id: str) -> MemoryNotFound:

@@ -28,6 +28,7 @@ class EventType(StrEnum):
     MEMORY_ADDED = "memory.added"
     MEMORY_CHANGED = "memory.changed"
     MEMORY_TRANSITIONED = "memory.transitioned"
+    MEMORY_SCREENED = "memory.screened"
     # The system shard: who there is, what may be done by whom, which cubes and jobs exist.
     PRINCIPAL_CREATED = "principal.created"
     KEY_CREATED = "key.created"

@@ -10,6 +10,8 @@ from typing import Any
 
 from actors.memory.events import Event, EventType
 from actors.memory.lifecycle import RETRIEVABLE, State
+from actors.memory.redaction import hidden
+from actors.memory.screening import Screening
 
 
 class Form(StrEnum):
@@ -65,6 +67,8 @@ class Memory:
     expires_at_us: int | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
     derived_from: tuple[Reference, ...] = ()
+    screening: Screening | None = None
+    """What personal data was found in it; None when nobody looked."""
 
     @property
     def retrievable(self) -> bool:
@@ -72,8 +76,14 @@ class Memory:
 
     @property
     def indexed_text(self) -> str:
-        """What the indexes hold of it: the text, with the speaker's name before it, which questions ask by."""
-        return f"{self.speaker}: {self.text}" if self.speaker else self.text
+        """What the indexes hold of it: the text, with the speaker's name before it, which questions ask by. What was
+        found in it is masked, so that nobody finds by searching what they may not read.
+        """
+        text, speaker = self.text, self.speaker
+        if self.screening is not None and self.screening.findings:
+            masked = hidden({"text": text, "speaker": speaker}, self.screening.findings)
+            text, speaker = masked["text"], masked["speaker"]
+        return f"{speaker}: {text}" if speaker else text
 
 
 def to_fields(memory: Memory) -> dict[str, Any]:
@@ -92,6 +102,8 @@ def to_fields(memory: Memory) -> dict[str, Any]:
         fields["tags"] = list(memory.tags)
     if memory.derived_from:
         fields["derived_from"] = [[r.cube_id, r.memory_id, r.version] for r in memory.derived_from]
+    if memory.screening is not None:
+        fields["screening"] = memory.screening.to_json()
     return fields
 
 
@@ -138,6 +150,7 @@ def from_fields(fields: Mapping[str, Any], *, id: str, cube_id: str, version: in
         recorded_at_us=recorded_at_us,
         tags=tuple(map(_shared, fields.get("tags", ()))),
         derived_from=tuple(Reference(*r) for r in fields.get("derived_from", ())),
+        screening=Screening.from_json(fields["screening"]) if "screening" in fields else None,
         **{"metadata": _NONE, "source": _NONE, **optional},
     )
 
@@ -167,6 +180,8 @@ def evolve(memory: Memory | None, event: Event) -> Memory:
             version=event.memory_version,
             recorded_at_us=event.recorded_at_us,
         )
+    if event.type is EventType.MEMORY_SCREENED:
+        return replace(memory, screening=Screening.from_json(payload["screening"])) if payload else memory
     if event.type is EventType.MEMORY_TRANSITIONED:
         return replace(memory, state=State(payload.get("to", memory.state)))
     return memory

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from actors.memory.item import Kind, Memory, Reference
 from actors.memory.lifecycle import State
+from actors.memory.screening import Screening
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class NewMemory:
     expires_at_us: int | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
     derived_from: tuple[Reference, ...] = ()
+    screening: Screening | None = None
 
 
 class Wait(StrEnum):
@@ -80,20 +82,24 @@ class AddedMemory:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """`version` is the cube's version after the last event of the add."""
+    """`version` is the cube's version after the last event of the add. `redaction`: what was found, by kind."""
 
     version: int
     memories: tuple[AddedMemory, ...]
+    redaction: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeMemory:
-    """A new version: `set` holds the fields that change (names of NewMemory), None clears one."""
+    """A new version: `set` holds the fields that change (names of NewMemory), None clears one. `screening` is what was
+    found in those.
+    """
 
     memory_id: str
     set: Mapping[str, Any]
     reason: str = ""
     if_version: int | None = None
+    screening: Screening | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +169,23 @@ class CubeHits:
 
 
 @dataclass(frozen=True, slots=True)
+class RedactionView:
+    """What was found in a cube's memories as they are now, by kind; how many are withheld until they are screened."""
+
+    found: Mapping[str, int] = field(default_factory=dict)
+    unscreened: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What screening a cube's older memories did: how many, what was found in them, how many are left."""
+
+    screened: int
+    remaining: int
+    redaction: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class CubeView:
     """A cube's manifest."""
 
@@ -174,6 +197,7 @@ class CubeView:
     counts: Mapping[str, Mapping[str, int]]
     policy: Mapping[str, Mapping[str, Any]]
     grants: Mapping[str, str]
+    redaction: RedactionView = field(default_factory=RedactionView)
 
 
 @dataclass(frozen=True, slots=True)

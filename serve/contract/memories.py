@@ -129,10 +129,11 @@ class AddedMemoryOut(Answer):
 
 
 class AddedOut(Answer):
-    """`version` is the cube's version after the add."""
+    """`version` is the cube's version after the add. `redaction`: how much personal data was found, by kind."""
 
     version: int
     memories: list[AddedMemoryOut]
+    redaction: dict[str, int]
 
 
 class ReferenceOut(Answer):
@@ -164,6 +165,7 @@ class MemoryOut(Answer):
     expires_at: str | None
     source: dict[str, Any]
     derived_from: list[ReferenceOut]
+    redaction: dict[str, int] = Field(description="Personal data that was found in it, by kind.")
 
 
 class MemoryPage(Answer):

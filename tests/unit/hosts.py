@@ -18,12 +18,14 @@ from actors.memory.draft import Sealer
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import Vectors
 from actors.memory.requests import AddMemories, NewMemory, SearchCube
+from actors.memory.screening import Recognizer
 from actors.memory_budget import OPEN_BYTES, MemoryBudget
 from actors.shard import Shard, ShardLimits, ShardParts
 from actors.stores.journal.plain import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex
 from actors.stores.vectors.plain import PlainVectorIndex
 from actors.stores.vectors.store import VectorStoreSpec
+from tests.unit.plain_recognizer import PlainRecognizer
 from tests.unit.test_open_cubes import DictSnapshots
 
 OWNER = Caller("olga", "key-o", "req")
@@ -76,6 +78,7 @@ class PlainRig:
         self.storage = PlainStorage()
         self.snapshots = DictSnapshots()
         self.embedder = HashEmbedder()
+        self.recognizer = PlainRecognizer()
         self.catalogue = Catalogue()
         self.open_bytes = open_bytes
         self.limits = limits or ShardLimits(index_wait_s=2.0)
@@ -84,7 +87,7 @@ class PlainRig:
 
     def open(self) -> CubeHost:
         spec = HostSpec("host-0", "plain", "plain", (0,), 1, KEY, limits=self.limits, open_bytes=self.open_bytes)
-        return CubeHost(spec, self._open_shard, self.catalogue, SystemClock())
+        return CubeHost(spec, self._open_shard, self.catalogue, SystemClock(), self.recognizer)
 
     def reopen(self) -> None:
         self.host = self.open()
@@ -109,6 +112,7 @@ def file_host(
     embedder: HashEmbedder,
     limits: ShardLimits | None = None,
     vectors: VectorStoreSpec | None = None,
+    recognizer: Recognizer | None = None,
 ) -> CubeHost:
     """A host of two shards on files, opened as production opens it."""
     spec = HostSpec(
@@ -121,7 +125,7 @@ def file_host(
         limits=limits or ShardLimits(),
         vectors=vectors or VectorStoreSpec(),
     )
-    return CubeHost.open(spec, embedder, catalogue)
+    return CubeHost.open(spec, embedder, catalogue, recognizer)
 
 
 def texts(*contents: str, key: str = "") -> AddMemories:

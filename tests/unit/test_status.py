@@ -25,7 +25,8 @@ from serve.http import ApiSettings, build_api
 from tests.unit.gateway_rig import HOSTS, SHARDS, GatewayRig
 from tests.unit.hosts import texts
 from tests.unit.in_process import InProcess
-from tests.unit.plain_backend import PlainChat, PlainClock, PlainEmbedder
+from tests.unit.plain_backend import PlainClock
+from tests.unit.plain_models import PlainChat, PlainEmbedder
 from tests.unit.test_gateway import created
 from tests.unit.test_projection import eventually
 
