@@ -114,9 +114,7 @@ class CubeSearch:
         matches = None if request.filter is None else parse_filter(request.filter)
         if request.top_k < 1:
             raise InvalidRequest("top_k must be 1 or more")
-        view = _view(cube, request.as_of, seen)
-        if request.as_of is None and promised is not None and Channel.DENSE in request.channels:
-            view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube)
+        view = _settled_view(cube, request, freshness, promised, seen)
         degraded: list[Shortfall] = []
 
         def await_index(channel: str) -> None:
@@ -224,6 +222,14 @@ def _complete_lexical(found: LexicalFound, scores: dict[str, RowScores]) -> None
 
 def _rows_of(scores: RowScores | None) -> list[int]:
     return [] if scores is None else scores.rows.tolist()
+
+
+def _settled_view(cube: OpenCube, request: SearchCube, freshness: Freshness, promised: int | None, seen: Seen) -> _View:
+    """What the search looks at; see `CubeSearch.search`."""
+    view = _view(cube, request.as_of, seen)
+    if request.as_of is None and promised is not None and Channel.DENSE in request.channels:
+        view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube)
+    return view
 
 
 def _view(cube: OpenCube, as_of: Moment | None, seen: Seen) -> _View:

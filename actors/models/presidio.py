@@ -32,7 +32,7 @@ from presidio_analyzer.predefined_recognizers import (
 
 from actors.errors import Unavailable
 from actors.memory.screening import KINDS_BY_NAME, Nature, Passage, Span
-from actors.models.personal_names import spoken_names
+from actors.models.personal_names import proper_names, spoken_names
 from actors.models.personal_patterns import Scored, cards, emails, ibans, phones
 from actors.models.recognition import CustomRecognizer, RecognizerSpec
 
@@ -84,6 +84,10 @@ class PresidioRecognizer:
             if passage.nature is Nature.LABEL:
                 found[number] = self._in_label(passage.text, wanted)
         return found
+
+    def found_kinds(self) -> set[str]:
+        """The kinds that the loaded recognizers find."""
+        return set(self._analyzer.get_supported_entities(LANGUAGE))
 
     def _in_prose(self, texts: list[str], wanted: list[str]) -> Iterator[list[Span]]:
         pieces = [list(_pieces(text)) for text in texts]
@@ -206,8 +210,8 @@ class _Scanning(LocalRecognizer):
         return [_result(self, start, end, score) for start, end, score in self._find(text)]
 
 
-class _SpokenNames(LocalRecognizer):
-    """Names that the words around them tell, where the model saw none."""
+class _MissedNames(LocalRecognizer):
+    """Names that the model did not see as such, and which the words around them tell."""
 
     def __init__(self) -> None:
         super().__init__(supported_entities=["PERSON"], name="memos PERSON")
@@ -218,7 +222,8 @@ class _SpokenNames(LocalRecognizer):
     def analyze(
         self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None = None
     ) -> list[RecognizerResult]:
-        return [_result(self, start, end, score) for start, end, score in spoken_names(text)]
+        found = [*spoken_names(text), *(proper_names(nlp_artifacts.tokens) if nlp_artifacts is not None else ())]
+        return [_result(self, start, end, score) for start, end, score in found]
 
 
 def _result(recognizer: LocalRecognizer, start: int, end: int, score: float) -> RecognizerResult:
@@ -241,7 +246,7 @@ def _built_in(timeout_s: float) -> list[LocalRecognizer]:
         ),
         _Scanning("CREDIT_CARD", cards, ["card", "visa", "credit"]),
         _Scanning("IBAN_CODE", ibans, ["iban", "bank", "account"]),
-        _SpokenNames(),
+        _MissedNames(),
         *timely,
     ]
 

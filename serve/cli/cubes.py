@@ -71,6 +71,9 @@ def show(session: Session, cube_id: str, as_json: bool) -> None:
     click.echo(f"created   {found.created_at}")
     for form, states in found.counts.items():
         click.echo(f"{form:<9} " + ", ".join(f"{count} {state}" for state, count in states.items()))
+    if found.policy["redaction"]["mode"] != "off":
+        told = ", ".join(f"{number} {kind}" for kind, number in found.redaction["found"].items()) or "nothing found"
+        click.echo(f"redaction {found.policy['redaction']['mode']}: {told}")
     for who, role in found.grants.items():
         click.echo(f"grant     {who}: {role}")
 

@@ -29,6 +29,7 @@ LONGER_FUNCTIONS: dict[str, str] = {}
 """`path:function` that may be longer, and why."""
 
 BROAD_EXCEPTS: dict[str, str] = {
+    "actors/answers.py": "a call for several requests: each is told its own",
     "actors/host.py": "a call for several requests: each is told its own",
     "actors/stores/vectors/graph_building.py": "the loop of a thread that builds graphs: exact search serves meanwhile",
     "cluster/coalescing.py": "the loop of a cube's calls: those behind a failed one must be sent all the same",
