@@ -128,15 +128,7 @@ class CubeSearch:
         scores: dict[str, RowScores] = {}
         found: LexicalFound | None = None
         if Channel.LEXICAL in request.channels:
-            searched = SearchedRows(view.cube_id, view.version, view.texts, view.live, allowed)
-            depth = self._depth.rows(request.top_k)
-            found = self._words.search(searched, request.query, depth)
-            if found is None:
-                await_index(LEXICAL)
-                try:
-                    found = self._words.search_stored(searched, request.query, depth)
-                except StorageError as error:
-                    degraded.append(self._shortfall(LEXICAL, error))
+            found = self._lexical(view, request, allowed, degraded, await_index)
             if found is not None:
                 scores[LEXICAL] = found.scores
         if Channel.DENSE in request.channels:
@@ -156,6 +148,27 @@ class CubeSearch:
     def close(self) -> None:
         """Stop what works in the background."""
         self._words.close()
+
+    # lexical
+
+    def _lexical(
+        self,
+        view: _View,
+        request: SearchCube,
+        allowed: Mask,
+        degraded: list[Shortfall],
+        await_index: Callable[[str], None],
+    ) -> LexicalFound | None:
+        searched = SearchedRows(view.cube_id, view.version, view.texts, view.live, allowed)
+        depth = self._depth.rows(request.top_k)
+        found = self._words.search(searched, request.query, depth)
+        if found is None:
+            await_index(LEXICAL)
+            try:
+                found = self._words.search_stored(searched, request.query, depth)
+            except StorageError as error:
+                degraded.append(self._shortfall(LEXICAL, error))
+        return found
 
     # dense
 

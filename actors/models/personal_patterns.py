@@ -167,6 +167,10 @@ REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "AU", "BR", "JP", "NL", "CH
 """Whose national forms are known; with a + and a country's code, those of all."""
 
 _CANDIDATE = regex.compile(r"(?<![\w@])[+(\d](?:[\s()./\u2010-\u2015\u00a0-]{0,3}\d){6,17}(?![\w@])")
+_GROUP = regex.compile(r"\d+")
+MOST_GROUPS = 8
+"""Groups of digits in a number that somebody dials; a list of digits has more."""
+
 _DATE_OR_TIME = regex.compile(
     r"(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])(?:[ T-]?\d{1,2}.*)?"
     r"|(?:0?[1-9]|[12]\d|3[01])[-./ ](?:0?[1-9]|[12]\d|3[01])[-./ ](?:19|20)\d\d(?:[ T]\d{1,2}.*)?"
@@ -188,6 +192,8 @@ def phones(text: str) -> Iterator[Scored]:
 def _phones_in(text: str, start: int, end: int) -> Iterator[Scored]:
     piece = text[start:end]
     if _DATE_OR_TIME.fullmatch(piece.strip("() ")):
+        return
+    if len(_GROUP.findall(piece)) > MOST_GROUPS:
         return
     international = piece.lstrip("(").startswith(("+", "00"))
     regions: tuple[str | None, ...] = (None,) if piece.lstrip("(").startswith("+") else REGIONS

@@ -149,8 +149,9 @@ class _Source:
 
 _PHONE_TYPES = (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE)
 _NATIONAL_REGIONS = ("US", "GB", "DE", "FR", "IN", "AU")
-_PHONE_REGIONS = (*_NATIONAL_REGIONS, *_NATIONAL_REGIONS, *("ES", "IT", "NG", "BR", "MX", "JP", "KR", "CN", "ZA", "TR"))
-_PHONE_REGIONS += ("SE", "NO", "IE", "KE", "AR", "EG", "PK", "VN", "UA", "IL")
+_PHONE_REGIONS = tuple(
+    (" ".join(_NATIONAL_REGIONS * 2) + " ES IT NG BR MX JP KR CN ZA TR SE NO IE KE AR EG PK VN UA IL").split()
+)
 
 _CARDS = (
     ("4", 16, (4, 4, 4, 4)),

@@ -81,8 +81,8 @@ def test_an_id_is_not_read_as_prose(recognizer: PresidioRecognizer) -> None:
 
 
 def test_what_stands_late_in_a_long_text_is_found_where_it_stands(recognizer: PresidioRecognizer) -> None:
-    text = "We walked on. " * (3 * NLP_CHARS // 14) + "Write to ann@example.org, or to Sofia Rossi."
-    assert set(_found(recognizer, text)) >= {"ann@example.org", "Sofia Rossi"}
+    text = "We walked on. " * (3 * NLP_CHARS // 14) + "Write to ann@example.org, or call +44 20 7946 0958."
+    assert set(_found(recognizer, text)) == {"ann@example.org", "+44 20 7946 0958"}
 
 
 def test_a_pattern_that_takes_too_long_has_the_text_refused(
