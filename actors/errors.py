@@ -5,6 +5,7 @@ MemosError
 │   ├── InvalidCursor
 │   ├── PolicyUnavailable     a policy asks for something that this build does not do
 │   ├── UnknownEntityKind     a policy names a kind that no recognizer finds; lists the known ones
+│   ├── ScreeningTooSlow      a pattern of the profile takes too long on a text: it is not taken unread
 │   ├── RedactionBlocked      personal data was found, and the cube's policy takes none
 │   ├── MalformedBody         not JSON, not UTF-8, or nested too deep
 │   ├── RequestTooLarge       over a stated limit
@@ -91,6 +92,10 @@ class UnknownEntityKind(InvalidRequest):
 
 class RedactionBlocked(InvalidRequest):
     slug, title = "redaction-blocked", "The cube takes no personal data"
+
+
+class ScreeningTooSlow(InvalidRequest):
+    slug, title = "screening-too-slow", "A text takes too long to be looked through for personal data"
 
 
 class MalformedBody(InvalidRequest):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from actors.errors import RedactionBlocked, Unavailable
+from actors.errors import PolicyUnavailable, RedactionBlocked, Unavailable
 from actors.memory.commands import CubeDraft
 from actors.memory.document_seams import seam_spans, seams_of
 from actors.memory.policy import ENTITIES
@@ -149,11 +149,10 @@ class RedactionGate:
     def _find(self, rule: Rule, passages: Sequence[Passage]) -> list[list[Span]]:
         gone = sorted(set(rule.entities) - set(self.kinds))
         if gone:
-            raise Unavailable(
+            raise PolicyUnavailable(
                 f"the cube's policy names kinds that no recognizer of this system finds: {', '.join(gone)}; "
                 "change the policy, or the profile's redaction.recognizers",
                 kinds=gone,
-                retry_after_s=RETRY_AFTER_S,
             )
         return self._recognizer.find(passages, rule.entities) if passages else []
 

@@ -138,6 +138,6 @@ class Recognizer(Protocol):
 
     def find(self, passages: Sequence[Passage], kinds: Sequence[str]) -> list[list[Span]]:
         """For each passage, the spans of these kinds (empty: KINDS and what a profile adds), in any order; they may
-        overlap. Raises Unavailable while it does not answer, or when a recognizer takes too long on a text.
+        overlap. Raises Unavailable while it does not answer, ScreeningTooSlow for a text that takes too long.
         """
         ...

@@ -30,7 +30,7 @@ from presidio_analyzer.predefined_recognizers import (
     UsSsnRecognizer,
 )
 
-from actors.errors import Unavailable
+from actors.errors import ScreeningTooSlow
 from actors.memory.screening import KINDS_BY_NAME, Nature, Passage, Span
 from actors.models.personal_names import proper_names, spoken_names
 from actors.models.personal_patterns import Scored, cards, emails, ibans, phones
@@ -74,7 +74,7 @@ class PresidioRecognizer:
         return self._spec.kinds
 
     def find(self, passages: Sequence[Passage], kinds: Sequence[str]) -> list[list[Span]]:
-        """For each passage, the spans of these kinds. Raises Unavailable when a pattern takes too long on a text."""
+        """For each passage, the spans of these kinds. Raises ScreeningTooSlow."""
         wanted = list(kinds) or [kind for kind in self.kinds if kind not in KINDS_BY_NAME]
         prose = {n: p.text for n, p in enumerate(passages) if p.nature is Nature.PROSE}
         found: list[list[Span]] = [[] for _ in passages]
@@ -154,10 +154,10 @@ class _Timely(PatternRecognizer):
                     m.span() for m in _compiled(pattern, self.global_regex_flags).finditer(text, timeout=self.timeout_s)
                 ]
             except TimeoutError as error:
-                raise Unavailable(
-                    f"the recognizer {self.name} took more than {self.timeout_s:g} s for a pattern on a text",
+                raise ScreeningTooSlow(
+                    f"the recognizer {self.name} took more than {self.timeout_s:g} s for a pattern on a text; "
+                    "shorten the text, or mend the pattern in the profile's redaction.recognizers",
                     recognizer=self.name,
-                    retry_after_s=1,
                 ) from error
             for start, end in matches:
                 score = self._score(text[start:end], pattern.score)

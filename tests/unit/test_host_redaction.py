@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
-from actors.errors import MemosError, RedactionBlocked, ScreeningRefused, Unavailable, UnknownEntityKind
+from actors.errors import (
+    MemosError,
+    PolicyUnavailable,
+    RedactionBlocked,
+    ScreeningRefused,
+    Unavailable,
+    UnknownEntityKind,
+)
 from actors.memory.disclosure import WITHHELD
 from actors.memory.governance import Caller, Role
 from actors.memory.lifecycle import State
@@ -22,6 +27,7 @@ from actors.memory.requests import (
     MoveMemory,
     NewMemory,
 )
+from tests.file_contents import file_contents
 from tests.unit.hosts import OWNER, Catalogue, HashEmbedder, PlainRig, file_host, query
 from tests.unit.plain_recognizer import PlainRecognizer
 
@@ -220,7 +226,7 @@ def test_a_repeat_under_its_key_answers_what_the_first_found(rig: PlainRig) -> N
 def test_a_kind_that_nobody_finds_any_more_lets_nothing_pass(rig: PlainRig, monkeypatch: pytest.MonkeyPatch) -> None:
     _policy(rig, "redact", "BADGE")
     monkeypatch.setattr(PlainRecognizer, "kinds", ("PERSON",))
-    with pytest.raises(Unavailable, match="BADGE"):
+    with pytest.raises(PolicyUnavailable, match="BADGE"):
         _add(rig, "B-1234")
 
 
@@ -238,18 +244,12 @@ def test_after_a_redacting_add_no_file_holds_the_raw_text(tmp_path: Path) -> Non
     host.close()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.suffix == ".parquet" for path in files)
-    assert any("<EMAIL_ADDRESS>" in content for path in files for content in _contents(path))
+    assert any("<EMAIL_ADDRESS>" in content for path in files for content in file_contents(path))
     held = [
-        (path.name, secret) for path in files for content in _contents(path) for secret in secrets if secret in content
+        (path.name, secret)
+        for path in files
+        for content in file_contents(path)
+        for secret in secrets
+        if secret in content
     ]
     assert held == []
-
-
-def _contents(path: Path) -> list[str]:
-    """A file's bytes as text; of Parquet its values too."""
-    contents = [path.read_bytes().decode("utf-8", errors="replace")]
-    if path.suffix == ".parquet":
-        contents.append(
-            json.dumps(pq.read_table(path).to_pylist(), default=lambda value: value.decode("utf-8", "replace"))
-        )
-    return contents

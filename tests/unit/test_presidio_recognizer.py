@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.errors import Unavailable
+from actors.errors import ScreeningTooSlow
 from actors.memory.policy import ENTITIES
 from actors.memory.redaction import resolved
 from actors.memory.screening import KINDS, Nature, Passage
@@ -88,7 +88,7 @@ def test_what_stands_late_in_a_long_text_is_found_where_it_stands(recognizer: Pr
 def test_a_pattern_that_takes_too_long_has_the_text_refused(
     recognizer: PresidioRecognizer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG), pytest.raises(Unavailable, match="unlucky"):
+    with caplog.at_level(logging.DEBUG), pytest.raises(ScreeningTooSlow, match="unlucky"):
         recognizer.find([Passage("a" * 60 + "c")], ("UNLUCKY",))
     assert "aaaa" not in caplog.text
 
