@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 FIND_TIMEOUT_S = 25.0
 CONCURRENCY = 8
+AT_ONCE = 128
+"""Passages of one call."""
+
 HEALTH_CONCURRENCY = 2
 
 
@@ -78,6 +81,12 @@ class RemoteRecognizer:
         return self._place.spec.kinds
 
     def find(self, passages: Sequence[Passage], kinds: Sequence[str]) -> list[list[Span]]:
+        found: list[list[Span]] = []
+        for start in range(0, len(passages), AT_ONCE):  # so that a large add leaves room for others
+            found += self._call(passages[start : start + AT_ONCE], kinds)
+        return found
+
+    def _call(self, passages: Sequence[Passage], kinds: Sequence[str]) -> list[list[Span]]:
         try:
             self._start()
             found: list[list[Span]] = self._calls.call("find", list(passages), list(kinds))
