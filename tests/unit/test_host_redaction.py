@@ -134,6 +134,22 @@ def test_a_reader_cannot_probe_what_is_masked(rig: PlainRig) -> None:
         assert _found(rig, READER, "reach", filter=probe) == []
         assert _found(rig, OWNER, "reach", filter=probe) != []
     assert _found(rig, READER, "reach", filter={"speaker": "<PERSON>"}) != []
+    _add(rig, "typed", type=MAIL)
+    for caller, number in ((READER, 0), (OWNER, 1)):
+        assert len(rig.host.list_memories(caller, "c", ListMemories(type=MAIL)).items) == number
+
+
+def test_what_a_documents_cut_goes_through_is_replaced_on_both_sides(rig: PlainRig) -> None:
+    _policy(rig, "redact")
+    pieces = ("her card is 4111 1111", "1111 1111, she said")
+    cut = len(pieces[0])
+    memories = (
+        NewMemory(pieces[0], source={"kind": "document", "name": "d", "start": 0, "end": cut}),
+        NewMemory(pieces[1], source={"kind": "document", "name": "d", "start": cut + 1, "end": 99}),
+    )
+    assert rig.host.add(OWNER, "c", AddMemories(memories)).redaction == {"CREDIT_CARD": 2}
+    texts = [memory.text for memory in rig.host.list_memories(OWNER, "c", ListMemories()).items]
+    assert texts == ["her card is <CREDIT_CARD>", "<CREDIT_CARD>, she said"]
 
 
 def test_what_was_recorded_before_is_withheld_until_it_was_screened(rig: PlainRig) -> None:
