@@ -6,7 +6,7 @@ import sys
 
 SWITCH_INTERVAL_S = 0.0005
 """Python lets a thread compute for 5 ms before another gets its turn. A search gives the interpreter up and asks for it
-back dozens of times (a lock, an array, a model's layer), and beside threads that compute it would wait so long each time.
+back dozens of times (a lock, an array, a model's layer), and beside threads that compute it would wait so each time.
 """
 
 
