@@ -11,6 +11,7 @@ from actors.embedder_actor import RemoteEmbedder
 from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
 from actors.instance_claim import InstanceClaim
+from actors.interpreter import take_short_turns
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
 from actors.memory.ports import JsonObject
@@ -46,6 +47,7 @@ class CubeActor:
         system: ActorAddress,
         recognizer: RecognizerPlace,
     ) -> None:
+        take_short_turns()
         here = spec.on_node(ray.get_runtime_context().get_node_id(), _living_nodes) if spec.node_cache else spec
         self._host = opened(
             spec.name,
