@@ -6,7 +6,17 @@ import threading
 from collections import OrderedDict
 
 from actors.errors import CubeNotFound
-from actors.memory.governance import AccessSource, Action, Caller, ClusterAccess, CubeAccess, Role, authorise, check_key
+from actors.memory.governance import (
+    AccessSource,
+    Action,
+    Caller,
+    ClusterAccess,
+    CubeAccess,
+    Role,
+    authorise,
+    check_key,
+    role_on,
+)
 
 
 class AccessTable:
@@ -45,6 +55,13 @@ class AccessTable:
     def known(self, cube_id: str) -> CubeAccess | None:
         """What is known of a cube, None when nothing is. Asks nobody."""
         return self._known(cube_id)
+
+    def role(self, caller: Caller, cube_id: str) -> Role:
+        """The role of a caller who was authorised just now. Raises CubeNotFound when it was taken away since."""
+        role = role_on(caller, self.cluster(), self.cube(cube_id))
+        if role is None:
+            raise CubeNotFound(f"no cube {cube_id!r}", cube=cube_id)
+        return role
 
     def is_governor(self, caller: Caller) -> bool:
         return caller.principal in self.cluster().governors

@@ -11,6 +11,7 @@ from actors.embedder_actor import RemoteEmbedder
 from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
 from actors.instance_claim import InstanceClaim
+from actors.interpreter import take_short_turns
 from actors.listing_differences import DifferencePage
 from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.consolidation import ConsolidateCube, Consolidated
@@ -31,11 +32,13 @@ from actors.memory.requests import (
     MoveMemory,
     NewCube,
     Page,
+    Screened,
     SearchCube,
     VerifyReport,
 )
 from actors.memory.retention import Due
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
+from actors.redactor_actor import RecognizerPlace, RemoteRecognizer
 from actors.remote_actor import HEALTH, ActorAddress, leave, node_id, opened
 from actors.system_actor import RemoteAccess
 
@@ -45,10 +48,20 @@ R = TypeVar("R")
 class CubeActor:
     """An owner of shards in the cluster. Methods are CubeHost's."""
 
-    def __init__(self, spec: HostSpec, claim: InstanceClaim, embedder: ActorAddress, system: ActorAddress) -> None:
+    def __init__(
+        self,
+        spec: HostSpec,
+        claim: InstanceClaim,
+        embedder: ActorAddress,
+        system: ActorAddress,
+        recognizer: RecognizerPlace,
+    ) -> None:
+        take_short_turns()
         here = spec.on_node(ray.get_runtime_context().get_node_id(), _living_nodes) if spec.node_cache else spec
         self._host = opened(
-            spec.name, claim, lambda: CubeHost.open(here, RemoteEmbedder(embedder), RemoteAccess(system))
+            spec.name,
+            claim,
+            lambda: CubeHost.open(here, RemoteEmbedder(embedder), RemoteAccess(system), RemoteRecognizer(recognizer)),
         )
 
     def create_cube(self, caller: Caller, cube_id: str) -> CubeView:
@@ -137,6 +150,9 @@ class CubeActor:
 
     def audit(self, caller: Caller, cube_id: str, query: AuditQuery) -> tuple[AuditRow, ...]:
         return self._call(lambda: self._host.audit(caller, cube_id, query))
+
+    def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
+        return self._call(lambda: self._host.screen(caller, cube_id, limit))
 
     def set_access(self, access: CubeAccess) -> None:
         self._host.set_access(access)

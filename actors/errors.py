@@ -4,6 +4,9 @@ MemosError
 ├── InvalidRequest            the caller can fix it by changing the request
 │   ├── InvalidCursor
 │   ├── PolicyUnavailable     a policy asks for something that this build does not do
+│   ├── UnknownEntityKind     a policy names a kind that no recognizer finds; lists the known ones
+│   ├── ScreeningTooSlow      a pattern of the profile takes too long on a text: it is not taken unread
+│   ├── RedactionBlocked      personal data was found, and the cube's policy takes none
 │   ├── MalformedBody         not JSON, not UTF-8, or nested too deep
 │   ├── RequestTooLarge       over a stated limit
 │   ├── BodyTooSlow           the body did not arrive in time
@@ -26,6 +29,7 @@ MemosError
 │   ├── TransitionRefused     lists what is allowed
 │   ├── FrozenMemory
 │   ├── NothingMerged         there is no merge to undo
+│   ├── ScreeningRefused      the cube's policy does not mask
 │   └── IdempotencyMismatch   a known key with another request
 ├── NotAvailable              a documented request that this build does not serve
 ├── Overloaded                a bounded queue is full; carries `retry_after_s`
@@ -83,6 +87,18 @@ class InvalidCursor(InvalidRequest):
 
 class PolicyUnavailable(InvalidRequest):
     slug, title = "policy-unavailable", "The policy asks for something that is not available"
+
+
+class UnknownEntityKind(InvalidRequest):
+    slug, title = "unknown-entity-kind", "The policy names a kind of entity that is not known"
+
+
+class RedactionBlocked(InvalidRequest):
+    slug, title = "redaction-blocked", "The cube takes no personal data"
+
+
+class ScreeningTooSlow(InvalidRequest):
+    slug, title = "screening-too-slow", "A text takes too long to be looked through for personal data"
 
 
 class MalformedBody(InvalidRequest):
@@ -171,6 +187,10 @@ class FrozenMemory(Conflict):
 
 class NothingMerged(Conflict):
     slug, title = "nothing-merged", "There is no merge to undo"
+
+
+class ScreeningRefused(Conflict):
+    slug, title = "screening-refused", "The cube's policy does not mask"
 
 
 class IdempotencyMismatch(Conflict):

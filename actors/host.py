@@ -11,18 +11,21 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from actors.answers import ignored, settled, told
 from actors.audit import AuditLog
 from actors.clock import SystemClock
+from actors.discretion import Discretion
 from actors.errors import CubeNotFound, Fenced, MemosError
 from actors.host_erasure import HostErasure
 from actors.host_reading import HostReading
 from actors.host_retention import HostRetention
 from actors.lineage import Lineage
 from actors.listing_differences import DifferencePage
+from actors.manifest import view_of
 from actors.memory import commands
 from actors.memory.auditing import AuditAction, Note
 from actors.memory.commands import CubeDraft
@@ -38,10 +41,13 @@ from actors.memory.requests import (
     Moment,
     MoveMemory,
     NewCube,
+    Screened,
     Wait,
 )
+from actors.memory.screening import Recognizer
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from actors.memory_budget import MemoryBudget
+from actors.screening_run import screen
 from actors.shard import Shard
 from actors.shard_opening import HostSpec, open_audit, open_shard
 from actors.time_machine import TimeMachine
@@ -61,10 +67,13 @@ class CubeHost(HostReading):
         open_audit: Callable[[int], AuditLog],
         access: AccessSource,
         clock: Clock,
+        recognizer: Recognizer | None = None,
     ) -> None:
+        """Without a recognizer, a cube whose policy needs one takes nothing."""
         super().__init__(spec, open_shard, open_audit, access, clock)
-        self._time = TimeMachine(self._entered, self._access, clock)
-        self.lineage = Lineage(self._entered, self._origin, self._access)
+        self._discretion = Discretion(self._access, recognizer)
+        self._time = TimeMachine(self._entered, self._access, clock, self._discretion)
+        self.lineage = Lineage(self._entered, self._origin, self._access, self._discretion)
         erasure = HostErasure(
             self._access, self._entered, self._derived_entered, self._shard_for, self._shards.values, self._origin
         )
@@ -76,7 +85,9 @@ class CubeHost(HostReading):
         self.due, self.archive_due = retention.due, retention.archive_due
 
     @classmethod
-    def open(cls, spec: HostSpec, embedder: Embedder, access: AccessSource) -> CubeHost:
+    def open(
+        cls, spec: HostSpec, embedder: Embedder, access: AccessSource, recognizer: Recognizer | None = None
+    ) -> CubeHost:
         """Claim every shard of the spec on its storage. Raises what opening a journal raises."""
         return cls(
             spec,
@@ -84,6 +95,7 @@ class CubeHost(HostReading):
             lambda number: open_audit(spec, number),
             access,
             SystemClock(),
+            recognizer,
         )
 
     # cubes
@@ -107,8 +119,8 @@ class CubeHost(HostReading):
         changed = [part for part, value in (("name", name), ("policy", policy)) if value is not None]
         note = Note(AuditAction.CHANGE, detail={"what": "cube", "changed": changed})
         with self._entered(caller, Action.CONFIGURE, cube_id, note) as shard:
-            origin = self._origin(caller)
-            shard.run(cube_id, lambda draft: commands.configure(draft, origin, name, policy))
+            origin, kinds = self._origin(caller), self._discretion.gate.kinds
+            shard.run(cube_id, lambda draft: commands.configure(draft, origin, name, policy, kinds))
             with shard.reading(cube_id) as cube:
                 return self._view(caller, cube.state)
 
@@ -116,17 +128,15 @@ class CubeHost(HostReading):
         access = self._access.cube(state.cube_id)
         if access is None:
             raise CubeNotFound(f"no cube {state.cube_id!r}", cube=state.cube_id)
-        return CubeView(
-            id=state.cube_id,
-            name=state.name,
-            owner=access.owner,
-            version=state.version,
-            created_at_us=state.created_at_us,
-            counts=state.counts(),
-            policy=state.policy,
-            grants={access.owner: "owner", **{who: role.label for who, role in access.grants.items()}},
-            fork=self._time.fork_point(caller, access.fork),
-        )
+        return view_of(state, access, self._time.fork_point(caller, access.fork))
+
+    def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
+        """Look through older memories, as `screening_run.screen` says."""
+        note = Note(AuditAction.CHANGE, detail={"what": "screening"})
+        with self._entered(caller, Action.CONFIGURE, cube_id, note) as shard:
+            done = screen(shard, cube_id, self._discretion.gate, self._origin(caller), limit)
+            note.detail["screened"] = done.screened
+            return done
 
     # memories
 
@@ -180,16 +190,19 @@ class CubeHost(HostReading):
         shard = self._enter(caller, Action.ADD, cube_id)
         idempotency = commands.idempotency_of(self._spec.chain_key, cube_id, caller.principal, request)
         origin = self._origin(caller, idempotency)
-        decide = partial(commands.add, origin=origin, request=request, random_bytes=secrets.token_bytes)
-        return pinned.enter_context(shard.submitted(cube_id, decide))
+        rule = self._discretion.rule(shard, cube_id)
+        passed = self._discretion.gate.adding(rule, request)
+        decide = partial(commands.add, origin=origin, request=passed, random_bytes=secrets.token_bytes)
+        return pinned.enter_context(shard.submitted(cube_id, rule.guarding(decide)))
 
     def change_memory(self, caller: Caller, cube_id: str, request: ChangeMemory) -> Memory:
         note = Note(AuditAction.CHANGE, request.memory_id[:64])
         with self._entered(caller, Action.CHANGE, cube_id, note) as shard:
-            origin = self._origin(caller)
-            changed = shard.run(cube_id, lambda draft: commands.change(draft, origin, request))
+            origin, rule = self._origin(caller), self._discretion.rule(shard, cube_id)
+            passed = self._discretion.gate.changing(rule, request)
+            changed = shard.run(cube_id, rule.guarding(lambda draft: commands.change(draft, origin, passed)))
             note.detail = {"version": changed.version, "changed": sorted(request.set)}
-            return changed
+            return self._discretion.seen_in(shard, caller, cube_id).shown(changed)
 
     def move_memory(self, caller: Caller, cube_id: str, request: MoveMemory) -> Memory:
         """A requested transition; the role that it takes depends on the states it leads between."""
@@ -197,14 +210,16 @@ class CubeHost(HostReading):
         if request.into:
             note.detail["into"] = request.into[:64]
         with self._entered(caller, Action.READ, cube_id, note) as shard:
-            origin = self._origin(caller)
+            origin, rule = self._origin(caller), self._discretion.rule(shard, cube_id)
+            passed = replace(request, reason=self._discretion.gate.reason(rule, request.reason))
 
             def decide(draft: CubeDraft) -> Memory:
                 return commands.move(
-                    draft, origin, request, lambda action: ignored(self._access.authorise(caller, action, cube_id))
+                    draft, origin, passed, lambda action: ignored(self._access.authorise(caller, action, cube_id))
                 )
 
-            return shard.run(cube_id, decide)
+            moved = shard.run(cube_id, rule.guarding(decide))
+            return self._discretion.seen_in(shard, caller, cube_id).shown(moved)
 
     # time
 

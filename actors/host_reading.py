@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from actors.answers import told
+from actors.discretion import Discretion
 from actors.errors import Fenced, MemosError
 from actors.lineage import Lineage
 from actors.listing import page_of
@@ -22,13 +24,15 @@ from actors.time_machine import TimeMachine
 class HostReading(OwnedShards):
     """The part of a CubeHost that reads. Each method authorises first, and records."""
 
+    _discretion: Discretion
     _time: TimeMachine
     lineage: Lineage
 
     def list_memories(self, caller: Caller, cube_id: str, request: ListMemories) -> Page[Memory]:
         note = Note(AuditAction.READ, detail={"what": "memories"})
         with self._entered(caller, Action.READ, cube_id, note) as shard, shard.reading(cube_id) as cube:
-            page = page_of(cube.state, request, self._time.version_of(cube.state, request.as_of))
+            seen = self._discretion.seen(caller, cube.state)
+            page = page_of(cube.state, request, self._time.version_of(cube.state, request.as_of), seen)
             note.ids = tuple(memory.id for memory in page.items)
         return Page(tuple(self.lineage.visible(caller, memory) for memory in page.items), page.next)
 
@@ -37,13 +41,14 @@ class HostReading(OwnedShards):
         with self._entered(caller, Action.READ, cube_id, note) as shard, shard.reading(cube_id) as cube:
             version = self._time.version_of(cube.state, as_of)
             memory = shown(cube.state, cube.state.at(memory_id[:64], version), version)
+            memory = self._discretion.seen(caller, cube.state).shown(memory)
         return self.lineage.visible(caller, memory)
 
     def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         """The memory after each change of it, oldest first."""
         note = Note(AuditAction.READ, memory_id[:64], {"what": "history"})
         with self._entered(caller, Action.READ, cube_id, note) as shard, shard.reading(cube_id) as cube:
-            found = cube.state.revisions(memory_id[:64])
+            found = self._discretion.seen(caller, cube.state).all(cube.state.revisions(memory_id[:64]))
         return tuple(self.lineage.visible(caller, memory) for memory in found)
 
     def search(self, caller: Caller, cube_id: str, request: SearchCube) -> CubeHits:
@@ -56,7 +61,7 @@ class HostReading(OwnedShards):
             with shard.reading(cube_id) as cube:
                 if keeps_queries(cube.state.policy):
                     note.detail["text"] = request.query
-            found = shard.search(cube_id, request, waited_s)
+            found = shard.search(cube_id, request, waited_s, partial(self._discretion.seen, caller))
             note.ids = tuple(hit.memory.id for hit in found.hits)
             return found
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from actors.access import AccessTable
+from actors.discretion import Discretion
 from actors.listing import Cursor
 from actors.memory.auditing import AuditAction, Note
 from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.cube import CubeState
+from actors.memory.disclosure import OPEN, Disclosure
 from actors.memory.draft import Origin
 from actors.memory.governance import Action, Caller, role_on
 from actors.memory.item import Memory, Reference
@@ -28,20 +30,24 @@ class Lineage:
         entered: Entered,
         origin: Callable[[Caller], Origin],
         access: AccessTable,
+        discretion: Discretion,
     ) -> None:
         self._entered = entered
         self._origin = origin
         self._access = access
+        self._discretion = discretion
 
     def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split:
         """Undo a merge, or all merges into a memory. Raises as `merging.split` does."""
         note = Note(AuditAction.TRANSITION, request.memory_id[:64], {"what": "split"})
         with self._entered(caller, Action.TRANSITION, cube_id, note) as shard:
-            origin = self._origin(caller)
-            done = shard.run(cube_id, lambda draft: split(draft, origin, request))
+            origin, rule = self._origin(caller), self._discretion.rule(shard, cube_id)
+            passed = replace(request, reason=self._discretion.gate.reason(rule, request.reason))
+            done = shard.run(cube_id, rule.guarding(lambda draft: split(draft, origin, passed)))
             note.detail["version"] = done.version
             note.ids = tuple(memory.id for memory in done.memories)
-            return done
+            seen = self._discretion.seen_in(shard, caller, cube_id)
+            return replace(done, memories=seen.all(done.memories))
 
     def consolidate(self, caller: Caller, cube_id: str, request: ConsolidateCube) -> Consolidated:
         """A bounded step of merging near-duplicates and linking contradictions."""
@@ -58,7 +64,7 @@ class Lineage:
         note = Note(AuditAction.READ, request.memory_id[:64], {"what": "provenance"})
         with self._entered(caller, Action.READ, cube_id, note) as shard:
             with shard.reading(cube_id) as cube:
-                found = provenance_page(cube.state, request)
+                found = provenance_page(cube.state, request, self._discretion.seen(caller, cube.state))
                 begins = cube.state.origins.begins
             unknown = [version.cube_version for version in found.versions if version.cube_version < begins]
             if unknown:
@@ -90,8 +96,8 @@ class Lineage:
         return role_on(caller, self._access.cluster(), self._access.cube(reference.cube_id)) is not None
 
 
-def provenance_page(state: CubeState, request: ReadProvenance) -> Provenance:
-    """A page of a memory's provenance. Raises MemoryNotFound, InvalidCursor and VersionNotFound."""
+def provenance_page(state: CubeState, request: ReadProvenance, seen: Disclosure = OPEN) -> Provenance:
+    """A page of a memory's provenance, as it is `seen`. Raises MemoryNotFound, InvalidCursor and VersionNotFound."""
     memory_id = request.memory_id[:64]
     asked = state.version if request.as_of is None else state.version_of(request.as_of)
     cursor = Cursor(state.cube_id, asked, 0)
@@ -102,12 +108,16 @@ def provenance_page(state: CubeState, request: ReadProvenance) -> Provenance:
     found: tuple[Related, ...] = related(state, memory, at, cursor.offset, request.limit + 1)
     more = len(found) > request.limit
     return Provenance(
-        memory=shown(state, memory, at),
+        memory=seen.shown(shown(state, memory, at)),
         cube_version=at,
-        versions=versions(state, memory_id, at) if cursor.offset == 0 else (),
-        related=found[: request.limit],
+        versions=versions(state, memory_id, at, seen) if cursor.offset == 0 else (),
+        related=tuple(_seen(tied, seen) for tied in found[: request.limit]),
         next=Cursor(state.cube_id, at, cursor.offset + request.limit).encode() if more else None,
     )
+
+
+def _seen(tied: Related, seen: Disclosure) -> Related:
+    return tied if tied.memory is None else replace(tied, memory=seen.shown(tied.memory))
 
 
 def _completed(version: VersionOrigin, noted: Mapping[int, RecordedBy]) -> VersionOrigin:

@@ -16,6 +16,7 @@ from itertools import groupby
 
 import orjson
 
+from actors.covered_rows import CoveredRows
 from actors.errors import Corrupted
 from actors.forks import base_of
 from actors.memory.cube import CubeState
@@ -44,6 +45,7 @@ class OpenCube:
     state: CubeState
     lock: threading.RLock = field(default_factory=threading.RLock)
     pins: int = 0
+    covered: CoveredRows = field(default_factory=CoveredRows)
 
 
 class OpenCubes:

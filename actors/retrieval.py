@@ -16,6 +16,8 @@ from actors.clock import SystemClock
 from actors.errors import Corrupted, InvalidRequest, StorageError
 from actors.lexical_channel import LexicalChannel, LexicalFound, SearchedRows, WordLimits
 from actors.memory.analysis import terms_of
+from actors.memory.cube import CubeState
+from actors.memory.disclosure import OPEN, Disclosure
 from actors.memory.expiry import retrievable, time_of
 from actors.memory.filters import Predicate, parse_filter
 from actors.memory.ports import Clock, LexicalIndex, Mask, VectorIndex
@@ -51,6 +53,14 @@ class Freshness(Protocol):
     def version(self, cube_id: str, newest: int, channel: str) -> int: ...
 
 
+Seen = Callable[[CubeState], Disclosure]
+"""What the caller sees of a cube, under its policy of now."""
+
+
+def everything(state: CubeState) -> Disclosure:
+    return OPEN
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """What a search needs of a cube, copied out from under its lock. `memory_ids` and `texts` only ever grow."""
@@ -61,10 +71,13 @@ class _View:
     memory_ids: Sequence[str]
     texts: Sequence[str]
     lineage: Lineage
+    seen: Disclosure
 
     def back_to(self, version: int, cube: OpenCube, at_us: int) -> _View:
         """The same cube at an earlier version; itself when it is not later than that."""
-        return self if version >= self.version else _view(cube, Moment(version=version), at_us)
+        if version >= self.version:
+            return self
+        return _view(cube, Moment(version=version), at_us, lambda state: self.seen)
 
 
 class CubeSearch:
@@ -89,12 +102,20 @@ class CubeSearch:
         self._clock = clock or SystemClock()
 
     def search(
-        self, cube: OpenCube, request: SearchCube, freshness: Freshness, wait_s: float, promised: int | None = None
+        self,
+        cube: OpenCube,
+        request: SearchCube,
+        freshness: Freshness,
+        wait_s: float,
+        promised: int | None = None,
+        seen: Seen = everything,
     ) -> CubeHits:
         """The best `request.top_k` memories. Waits up to `wait_s` for the indexes to reach the version searched.
 
         Without `as_of`, that is the newest version whose vectors are there, `promised` at least: up to there somebody
         was told that it is done. So nobody waits for what others are just adding. None: everything was promised.
+
+        `seen` says what the caller sees of the cube: nothing else is searched, filtered by or answered.
 
         A channel that lags or fails is named in `degraded`; the others still answer. Raises InvalidRequest
         for a wrong filter, VersionNotFound for a moment that the cube does not know.
@@ -103,9 +124,7 @@ class CubeSearch:
         if request.top_k < 1:
             raise InvalidRequest("top_k must be 1 or more")
         at_us = _time(cube, request.as_of, self._clock.now_us())
-        view = _view(cube, request.as_of, at_us)
-        if request.as_of is None and promised is not None and Channel.DENSE in request.channels:
-            view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube, at_us)
+        view = _settled_view(cube, request, at_us, freshness, promised, seen)
         degraded: list[Shortfall] = []
 
         def await_index(channel: str) -> None:
@@ -119,15 +138,7 @@ class CubeSearch:
         scores: dict[str, RowScores] = {}
         found: LexicalFound | None = None
         if Channel.LEXICAL in request.channels:
-            searched = SearchedRows(view.cube_id, view.version, view.texts, view.live, allowed)
-            depth = self._depth.rows(request.top_k)
-            found = self._words.search(searched, request.query, depth)
-            if found is None:
-                await_index(LEXICAL)
-                try:
-                    found = self._words.search_stored(searched, request.query, depth)
-                except StorageError as error:
-                    degraded.append(self._shortfall(LEXICAL, error))
+            found = self._lexical(view, request, allowed, degraded, await_index)
             if found is not None:
                 scores[LEXICAL] = found.scores
         if Channel.DENSE in request.channels:
@@ -152,6 +163,27 @@ class CubeSearch:
     def close(self) -> None:
         """Stop what works in the background."""
         self._words.close()
+
+    # lexical
+
+    def _lexical(
+        self,
+        view: _View,
+        request: SearchCube,
+        allowed: Mask,
+        degraded: list[Shortfall],
+        await_index: Callable[[str], None],
+    ) -> LexicalFound | None:
+        searched = SearchedRows(view.cube_id, view.version, view.texts, view.live, allowed)
+        depth = self._depth.rows(request.top_k)
+        found = self._words.search(searched, request.query, depth)
+        if found is None:
+            await_index(LEXICAL)
+            try:
+                found = self._words.search_stored(searched, request.query, depth)
+            except StorageError as error:
+                degraded.append(self._shortfall(LEXICAL, error))
+        return found
 
     # dense
 
@@ -206,7 +238,7 @@ class CubeSearch:
             if request.explain:
                 matched = [] if found is None else found.query.matched(terms_of(view.texts[item.row]))
                 reason = explain(item, matched)
-            hits.append(Hit(memory, item.score, item.channels, reason))
+            hits.append(Hit(view.seen.shown(memory), item.score, item.channels, reason))
         return tuple(hits)
 
 
@@ -230,13 +262,24 @@ def _time(cube: OpenCube, as_of: Moment | None, now_us: int) -> int:
         return time_of(cube.state, as_of, now_us)
 
 
-def _view(cube: OpenCube, as_of: Moment | None, at_us: int) -> _View:
+def _settled_view(
+    cube: OpenCube, request: SearchCube, at_us: int, freshness: Freshness, promised: int | None, seen: Seen
+) -> _View:
+    """What the search looks at; see `CubeSearch.search`."""
+    view = _view(cube, request.as_of, at_us, seen)
+    if request.as_of is None and promised is not None and Channel.DENSE in request.channels:
+        view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube, at_us)
+    return view
+
+
+def _view(cube: OpenCube, as_of: Moment | None, at_us: int, seen: Seen) -> _View:
     with cube.lock:
         state = cube.state
-        version = state.version_of(as_of)
-        rows = state.rows
-        mask = retrievable(state, version, at_us)
-        return _View(state.cube_id, version, mask, rows.memory_ids, rows.texts, rows.lineage)
+        version, rows, disclosure = state.version_of(as_of), state.rows, seen(state)
+        live = retrievable(state, version, at_us)
+        if disclosure.withholds:
+            live &= cube.covered.of(rows, disclosure)
+        return _View(state.cube_id, version, live, rows.memory_ids, rows.texts, rows.lineage, disclosure)
 
 
 def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
@@ -247,9 +290,9 @@ def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
         chunk = rows[start : start + _FILTER_CHUNK_ROWS]
         with cube.lock:
             memories = [cube.state.held_then(view.memory_ids[row], view.version) for row in chunk]
-        passing[chunk] = [memory is not None and matches(memory) for memory in memories]
+        passing[chunk] = [memory is not None and matches(view.seen.shown(memory)) for memory in memories]
         with cube.lock:
             for row, memory in zip(chunk, memories, strict=True):
                 if memory is not None and not passing[row] and memory.id in cube.state.relations.absorbed:
-                    passing[row] = passes(cube.state, memory, view.version, matches)
+                    passing[row] = passes(cube.state, memory, view.version, lambda each: matches(view.seen.shown(each)))
     return passing

@@ -26,7 +26,7 @@ from actors.memory.requests import CubeHits, ForkPoint, SearchCube
 from actors.memory_budget import MemoryBudget
 from actors.open_cubes import OpenCube, OpenCubes
 from actors.projector import Projector
-from actors.retrieval import CubeSearch
+from actors.retrieval import CubeSearch, Seen, everything
 from actors.row_deltas import RowDelta
 from actors.snapshotting import Snapshotting
 from actors.writer import ShardWriter
@@ -171,12 +171,14 @@ class Shard:
                 inherited = fork.state.rows.inherited
             self._search.adopt(cube_id, point.cube_id, inherited)
 
-    def search(self, cube_id: str, request: SearchCube, waited_s: float = 0.0) -> CubeHits:
-        """`waited_s` is what the caller has waited already: so much less is waited for the indexes."""
+    def search(self, cube_id: str, request: SearchCube, waited_s: float = 0.0, seen: Seen = everything) -> CubeHits:
+        """`waited_s` is what the caller has waited already: so much less is waited for the indexes. `seen`: what it
+        sees of the cube.
+        """
         wait_s = max(0.0, self._limits.index_wait_s - waited_s)
         with self._cubes.pinned(cube_id) as cube:
             promised = self._promised.get(cube_id)
-            return self._search.search(cube, request, self._projector, wait_s, promised)
+            return self._search.search(cube, request, self._projector, wait_s, promised, seen)
 
     def wait_indexed(self, cube_id: str, version: int) -> bool:
         """Whether the vectors reached a version of a cube within the limit's seconds. Words come from the cube itself;

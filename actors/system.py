@@ -112,7 +112,7 @@ class SystemHost(SystemShard):
     def register_cube(self, caller: Caller, new: NewCube) -> CubeAccess:
         """Enter a new cube into the catalogue, owned by the caller. Raises AlreadyExists."""
         note = Note(AuditAction.CREATE, detail={"what": "cube"})
-        decide = partial(administration.register_cube, caller=caller, new=new)
+        decide = partial(administration.register_cube, caller=caller, new=new, entities=self._parts.entities)
         return access_of(self._run(caller, note, decide, new.id))
 
     def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:

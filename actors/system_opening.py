@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from actors.audit import AuditLog
 from actors.clock import SystemClock
 from actors.memory.draft import Sealer
+from actors.memory.policy import ENTITIES
 from actors.stores.audit import DeltaAuditTable
 from actors.stores.journal import DeltaJournal
 from actors.stores.location import StorageSpec
@@ -25,6 +26,7 @@ class SystemSpec:
     first_governor: FirstGovernor | None
     storage_options: Mapping[str, str] = field(default_factory=dict)
     queue_limit: int = 1024
+    entities: tuple[str, ...] = ENTITIES
 
 
 def open_system(spec: SystemSpec) -> SystemHost:
@@ -43,6 +45,7 @@ def open_system(spec: SystemSpec) -> SystemHost:
             clock=SystemClock(),
             audit=AuditLog("the system shard", lambda: DeltaAuditTable(table, anchors, spec.chain_key), SystemClock()),
             queue_limit=spec.queue_limit,
+            entities=spec.entities,
         )
     )
     if spec.first_governor is not None:

@@ -10,6 +10,7 @@ from actors.audit import AuditLog
 from actors.memory.auditing import AuditAction, detail_text
 from actors.memory.draft import Sealer
 from actors.memory.governance import Caller
+from actors.memory.policy import ENTITIES
 from actors.memory.ports import Clock, Journal, Snapshots
 
 STRANGERS_PER_S = 50
@@ -27,6 +28,8 @@ class SystemParts:
     audit: AuditLog
     queue_limit: int = 1024
     snapshot_events: int = 1000
+    entities: tuple[str, ...] = ENTITIES
+    """The kinds that a cube's redaction may name."""
 
 
 @dataclass(frozen=True, slots=True)

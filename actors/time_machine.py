@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from actors.access import AccessTable
+from actors.discretion import Discretion
 from actors.errors import VersionNotFound
 from actors.listing_differences import DifferencePage, differences_of
 from actors.memory.auditing import AuditAction, Note
 from actors.memory.cube import CubeState
+from actors.memory.differences import Difference
+from actors.memory.disclosure import Disclosure
 from actors.memory.draft import Origin
 from actors.memory.governance import Action, Caller, role_on
 from actors.memory.ports import Clock
@@ -25,10 +28,11 @@ from actors.owned_shards import Entered
 class TimeMachine:
     """A part of CubeHost: `entered` authorises, gives the cube's shard and records. Safe to use from many threads."""
 
-    def __init__(self, entered: Entered, access: AccessTable, clock: Clock) -> None:
+    def __init__(self, entered: Entered, access: AccessTable, clock: Clock, discretion: Discretion) -> None:
         self._entered = entered
         self._access = access
         self._clock = clock
+        self._discretion = discretion
 
     def check_past(self, moment: Moment | None) -> None:
         """Raise VersionNotFound for a time that has not come yet: what it will show is not settled."""
@@ -53,7 +57,9 @@ class TimeMachine:
         with self._entered(caller, Action.ROLL_BACK, cube_id, note) as shard:
             self.check_past(to)
             origin = Origin(caller.principal, caller.request_id, self._clock.now_us())
-            done = shard.run(cube_id, lambda draft: roll_back(draft, origin, to, reason))
+            rule = self._discretion.rule(shard, cube_id)
+            why = self._discretion.gate.reason(rule, reason)
+            done = shard.run(cube_id, rule.guarding(lambda draft: roll_back(draft, origin, to, why)))
             note.detail |= {"to": done.to, "version": done.version, "changed": done.changed}
             return done
 
@@ -65,6 +71,8 @@ class TimeMachine:
             self.check_past(request.second)
             with shard.reading(cube_id) as cube:
                 page = differences_of(cube.state, request)
+                seen = self._discretion.seen(caller, cube.state)
+            page = replace(page, items=tuple(_seen(each, seen) for each in page.items))
             note.detail |= {"from": page.first, "to": page.second}
             note.ids = tuple(memory.id for each in page.items if (memory := each.after or each.before) is not None)
             return page
@@ -84,3 +92,8 @@ class TimeMachine:
                 self._access.authorise(caller, Action.CONFIGURE, cube_id)
             note.detail["version"] = version
             return NewCube(request.id, name, policy, ForkPoint(cube_id, version), shard.number)
+
+
+def _seen(found: Difference, seen: Disclosure) -> Difference:
+    before = None if found.before is None else seen.shown(found.before)
+    return replace(found, before=before, after=None if found.after is None else seen.shown(found.after))

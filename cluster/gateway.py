@@ -36,6 +36,7 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
+    Screened,
     SearchCube,
     Shortfall,
     VerifyReport,
@@ -234,6 +235,11 @@ class Gateway(LineageCalls):
 
     async def audit(self, caller: Caller, cube_id: str, query: AuditQuery, cursor: str | None) -> Page[AuditRow]:
         return await self._audits.page(caller, cube_id, query, cursor)
+
+    async def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
+        """A repeat goes on where the last call ended, so it is repeated."""
+        done: Screened = await self._host(cube_id, "screen", caller, cube_id, limit)
+        return done
 
     async def search(self, caller: Caller, cube_ids: Sequence[str], request: SearchCube) -> CubeHits:
         """The best `top_k` over the cubes. A cube whose host does not answer becomes a Shortfall; any other

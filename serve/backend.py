@@ -30,6 +30,7 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
+    Screened,
     SearchCube,
     VerifyReport,
 )
@@ -107,6 +108,9 @@ class Cubes(Protocol):
 
     async def audit(self, caller: Caller, cube_id: str, query: AuditQuery, cursor: str | None) -> Page[AuditRow]:
         """Newest first, those of every answer given before included; the cube "": of the system. Owners, governors."""
+
+    async def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
+        """Look through older memories of a cube that masks; a repeat goes on. Raises ScreeningRefused."""
         ...
 
 

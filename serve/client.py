@@ -32,6 +32,7 @@ from serve.client_types import (
     Principal,
     Receipt,
     Result,
+    Screened,
     SearchAnswer,
     Verification,
     read,
@@ -114,6 +115,10 @@ class MemosClient(LineageMethods, TimeMethods):
         path = path_of("cubes", cube_id, "audit") if cube_id else "/v1/audit"
         return self._all(AuditRow, path, page_size, narrowed)
 
+    def screen(self, cube_id: str) -> Screened:
+        """Look through some of the memories that a cube held before its policy masked; repeat while any remain."""
+        return self._read(Screened, "POST", path_of("cubes", cube_id, "screen"), body={})
+
     # memories
 
     def add(
@@ -130,7 +135,8 @@ class MemosClient(LineageMethods, TimeMethods):
         body: Json = {"messages": list(messages), "texts": list(texts), "documents": list(documents), "wait": wait}
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         answer = self._json("POST", path_of("cubes", cube_id, "memories"), body=body, headers=headers)
-        return Added(answer["version"], tuple(read(AddedMemory, memory) for memory in answer["memories"]))
+        memories = tuple(read(AddedMemory, memory) for memory in answer["memories"])
+        return Added(answer["version"], memories, answer.get("redaction", {}))
 
     def memories(
         self,

@@ -37,6 +37,7 @@ class Cube:
     grants: Mapping[str, str]
     forked_from: Mapping[str, Any] | None = None
     """`cube` and `version`; `cube` is None for who has no role on the origin."""
+    redaction: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Memory:
     merged_as: str | None = None
     contradicts: tuple[str, ...] = ()
     reason: str = ""
+    redaction: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,20 @@ class AddedMemory:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """`version` is the cube's version after the add."""
+    """`version` is the cube's version after the add. `redaction`: what personal data was found, by kind."""
 
     version: int
     memories: tuple[AddedMemory, ...]
+    redaction: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """How many older memories were looked through, how many are left, and what was found, by kind."""
+
+    screened: int
+    remaining: int
+    redaction: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,13 @@ from actors.memory.requests import (
     KeyView,
     Page,
     PrincipalView,
+    Screened,
     Shortfall,
     VerifyReport,
 )
 from actors.memory.retaining import Retained
 from actors.memory.retention import Due
+from actors.memory.screening import total
 from serve.contract.times import format_time
 
 T = TypeVar("T")
@@ -63,6 +65,7 @@ def memory(found: Memory) -> JsonObject:
         "merged_as": None if found.links.absorption is None else found.links.absorption.value,
         "contradicts": list(found.links.contradicts),
         "reason": found.reason,
+        "redaction": total([found.screening]),
     }
 
 
@@ -77,7 +80,7 @@ def split(done: Split) -> JsonObject:
 
 def added(done: Added) -> JsonObject:
     memories = [{"id": m.id, "version": m.version, "state": m.state.value, "ref": m.ref} for m in done.memories]
-    return {"version": done.version, "memories": memories}
+    return {"version": done.version, "memories": memories, "redaction": dict(done.redaction)}
 
 
 def consolidated(done: Consolidated) -> JsonObject:
@@ -96,7 +99,12 @@ def cube(view: CubeView) -> JsonObject:
         "policy": {part: dict(settings) for part, settings in view.policy.items()},
         "grants": dict(view.grants),
         "forked_from": None if view.fork is None else {"cube": view.fork.cube_id or None, "version": view.fork.version},
+        "redaction": {"found": dict(view.redaction.found), "unscreened": view.redaction.unscreened},
     }
+
+
+def screened(done: Screened) -> JsonObject:
+    return {"screened": done.screened, "remaining": done.remaining, "redaction": dict(done.redaction)}
 
 
 def verify_report(report: VerifyReport) -> JsonObject:

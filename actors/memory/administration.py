@@ -6,7 +6,7 @@ Each authorises first, on what the draft knows, so that commands of one commit s
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from actors.memory.events import Event, EventType
 from actors.memory.governance import Action, Caller, Role, authorise
 from actors.memory.identity import check_cube_id, check_principal_id
 from actors.memory.job_records import job_to_fields
-from actors.memory.policy import merged_policy
+from actors.memory.policy import ENTITIES, merged_policy
 from actors.memory.requests import JobStatus, JobView, KeyView, NewCube, NewKey
 from actors.memory.system import Records, SystemState, cluster_access_of
 
@@ -136,13 +136,15 @@ def _check_still_governed(records: Records, leaving: str, now_us: int) -> None:
             )
 
 
-def register_cube(draft: SystemDraft, origin: Origin, caller: Caller, new: NewCube) -> CubeRecord:
+def register_cube(
+    draft: SystemDraft, origin: Origin, caller: Caller, new: NewCube, entities: Sequence[str] = ENTITIES
+) -> CubeRecord:
     """Record a new cube, owned by the caller; a repeat of the same request changes nothing. A fork takes a role on its
-    origin.
+    origin. `entities`: as in `merged_policy`.
     """
     check_live(draft.records, caller, origin.at_us)
     check_cube_id(new.id)
-    policy = merged_policy({}, new.policy)
+    policy = merged_policy({}, new.policy, entities)
     known = draft.records.cubes.get(new.id)
     if known is not None:
         same = (known.owner, known.created_by, known.fork) == (caller.principal, origin.request_id, new.fork)

@@ -27,16 +27,17 @@ from actors.memory.merging import (
     supersede,
 )
 from actors.memory.outcomes import Outcome, begun
-from actors.memory.policy import merged_policy
+from actors.memory.policy import ENTITIES, merged_policy
 from actors.memory.repeats import Repeats, first_repeated, identity_of
 from actors.memory.requests import Added, AddedMemory, AddMemories, ChangeMemory, Moment, MoveMemory, NewMemory
 from actors.memory.rollback import Restored, rolled_back
+from actors.memory.screening import total, unscreened
 
 Allow = Callable[[Action], None]
 """Raises Forbidden unless the caller may do the action. Asked at decision time: what an action is may
 depend on the memory's state."""
 
-_OF_ADDING = frozenset({"state", "supersedes"})
+_OF_ADDING = frozenset({"state", "supersedes", "screening"})
 """What an add says of a memory beside its contents."""
 CHANGEABLE = frozenset(f.name for f in fields(NewMemory)) - {"source", "derived_from", "role"} - _OF_ADDING
 _INTERVAL = frozenset({"valid_from_us", "valid_to_us"})
@@ -97,9 +98,10 @@ class CubeDraft(Draft):
         """Stand on another chain's event: a fork's first own event comes next."""
         self.version, self.head, self._last_at_us = version, head, last_at_us
 
-    def first(self, memory_id: str) -> Memory:
-        """The memory as it was recorded first."""
-        return self._added.get(memory_id) or self._state.history[memory_id][0][1]
+    def first(self, memory_id: str) -> Memory | None:
+        """The memory as it was recorded first; None when it was erased."""
+        revisions = self._state.history.get(memory_id)
+        return revisions[0][1] if revisions else self._added.get(memory_id)
 
     def repeated_by(self, new: Memory) -> Memory | None:
         """The memory that `new` is an exact repeat of, as it will be; the oldest when there are several."""
@@ -216,19 +218,25 @@ def idempotency_of(chain_key: bytes, cube_id: str, principal: str, request: AddM
 
 
 def create(draft: CubeDraft, origin: Origin, owner: str, name: str, policy: Mapping[str, Any]) -> None:
-    """Record a cube's first event; a repeat changes nothing."""
+    """Record a cube's first event; a repeat changes nothing. The policy is what the cube was registered with."""
     if draft.version == 0:
-        merged = merged_policy({}, policy)
+        merged = merged_policy({}, policy, policy.get("redaction", {}).get("entities", ()))
         draft.emit(origin, EventType.CUBE_CREATED, {"owner": owner, "name": name, "policy": merged})
 
 
-def configure(draft: CubeDraft, origin: Origin, name: str | None, policy: Mapping[str, Any] | None) -> None:
-    """Change name or policy; what is the same already is not recorded again."""
+def configure(
+    draft: CubeDraft,
+    origin: Origin,
+    name: str | None,
+    policy: Mapping[str, Any] | None,
+    entities: Sequence[str] = ENTITIES,
+) -> None:
+    """Change name or policy; what is the same already is not recorded again. `entities`: as in `merged_policy`."""
     changes: dict[str, Any] = {}
     if name is not None and name != draft.name:
         changes["name"] = name
     if policy is not None:
-        merged = merged_policy(draft.policy, policy)
+        merged = merged_policy(draft.policy, policy, entities)
         if merged != draft.policy:
             changes["policy"] = merged
     if changes:
@@ -247,7 +255,7 @@ def add(draft: CubeDraft, origin: Origin, request: AddMemories, random_bytes: Ra
         if outcome is not None:
             return _repeated(draft, outcome, digest)
     added = [_add(draft, origin, new, new_id("mem", origin.at_us, random_bytes)) for new in request.memories]
-    return Added(draft.version, tuple(added))
+    return Added(draft.version, tuple(added), total(new.screening for new in request.memories))
 
 
 def _add(draft: CubeDraft, origin: Origin, new: NewMemory, memory_id: str) -> AddedMemory:
@@ -273,11 +281,12 @@ def _resolved(draft: CubeDraft, named: Reference) -> Reference:
 def _repeated(draft: CubeDraft, outcome: Outcome, digest: str) -> Added:
     if outcome.request_digest != digest:
         raise IdempotencyMismatch("this Idempotency-Key was used before with another body; use a new key")
-    memories = []
-    for memory_id in outcome.memory_ids:
-        memory = draft.first(memory_id)
-        memories.append(AddedMemory(memory_id, 1, memory.state, memory.ref))
-    return Added(outcome.version, tuple(memories))
+    firsts = [(memory_id, draft.first(memory_id)) for memory_id in outcome.memory_ids]
+    added = [
+        AddedMemory(memory_id, 1, State.ACTIVATED if first is None else first.state, "" if first is None else first.ref)
+        for memory_id, first in firsts
+    ]
+    return Added(outcome.version, tuple(added), total(first.screening for _, first in firsts if first is not None))
 
 
 def change(draft: CubeDraft, origin: Origin, request: ChangeMemory) -> Memory:
@@ -307,9 +316,20 @@ def change(draft: CubeDraft, origin: Origin, request: ChangeMemory) -> Memory:
     payload: dict[str, Any] = {"set": setting, "unset": unsetting}
     if request.reason:
         payload["reason"] = request.reason
+    _note_screening(memory, request, payload)
     draft.emit(origin, EventType.MEMORY_CHANGED, payload, memory.id, memory.version + 1)
     supersede(draft, origin, memory.id, request.supersedes, request.reason)
     return existing(draft, memory.id)
+
+
+def _note_screening(memory: Memory, request: ChangeMemory, payload: dict[str, Any]) -> None:
+    """Let the payload of a change say what is known of personal data in the memory after it."""
+    before = memory.screening
+    after = before.after(request.set, request.screening) if before else unscreened(request.screening)
+    if after is not None and after != before:
+        payload["set"]["screening"] = after.to_json()
+    elif after is None and before is not None:
+        payload["unset"] = sorted([*payload["unset"], "screening"])
 
 
 def _check_interval(after: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from actors.memory.relations import Relations
 from actors.memory.repeats import HOLDER_BYTES, Repeats
 from actors.memory.requests import ForkPoint, Moment
 from actors.memory.rollback import rolled_back
-from actors.memory.rows import Interval, RowChange, Rows
+from actors.memory.rows import Interval, RowChange, Rows, same_row
 
 AsOf = int | None
 """A cube version, or None for now. Times are resolved to versions by `CubeState.version_at`."""
@@ -121,7 +121,7 @@ class CubeState:
                 self.tally[before.form, before.state] -= 1
             self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
             was, now = before is not None and before.retrievable, after.retrievable
-            if was and now and before is not None and before.indexed_text == after.indexed_text:
+            if was and now and before is not None and same_row(before, after):
                 continue
             interval = self.rows.close(after.id, version) if was else None
             if interval is not None:

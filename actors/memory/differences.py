@@ -9,7 +9,7 @@ from enum import StrEnum
 from actors.memory.item import Memory
 from actors.memory.rollback import History, at, same_content
 
-_COUNTERS = frozenset({"id", "cube_id", "version", "recorded_at_us", "reason", "sources"})
+_COUNTERS = frozenset({"id", "cube_id", "version", "recorded_at_us", "reason", "sources", "screening"})
 CONTENT = tuple(f.name for f in fields(Memory) if f.name not in _COUNTERS)
 """The fields that make two moments of a memory different: version, record time and reason go with them."""
 

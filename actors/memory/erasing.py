@@ -14,6 +14,7 @@ from actors.memory.governance import Action
 from actors.memory.item import Memory
 from actors.memory.lifecycle import State
 from actors.memory.links import Absorption
+from actors.memory.rows import row_key
 
 LEAST_TELLING_CHARS = 8
 """A reason may not hold a text of so many characters, or more, that it gives the reason to erase."""
@@ -179,10 +180,10 @@ def erase_cube(
 
 def rows_opened_at(revisions: Revisions) -> list[int]:
     """The cube versions at which a memory opened a row: once its content is gone, a fold could not tell."""
-    opened: dict[str, int] = {}
+    opened: dict[Any, int] = {}
     for version, memory in revisions:
         if memory.retrievable:
-            opened.setdefault(memory.indexed_text, version)  # a text that comes back has its row again
+            opened.setdefault(row_key(memory), version)  # a text that comes back has its row again
     return list(opened.values())
 
 

@@ -18,6 +18,7 @@ from actors.memory.events import Event, EventType
 from actors.memory.footprint import memory_bytes
 from actors.memory.item import Form, Memory
 from actors.memory.lifecycle import State
+from actors.memory.policy import merged_policy
 from actors.memory.relations import Relations
 from actors.memory.repeats import Repeats
 from actors.memory.rows import EVERY_ROW, RowChange, Rows
@@ -185,7 +186,7 @@ def fold_cube_tombstone(state: Erasable, event: Event) -> RowChange:
     state.tally.clear()
     state.outcomes.clear()
     state.meta_history.clear()
-    state.name, state.policy, state.rows = "", {}, Rows()
+    state.name, state.policy, state.rows = "", merged_policy({}, {}), Rows()
     state.erased[state.cube_id] = Erased(
         version=event.version,
         at_us=event.recorded_at_us,

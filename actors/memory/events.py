@@ -38,6 +38,7 @@ class EventType(StrEnum):
     CUBE_ERASED = "cube.erased"
     """The tombstone of a cube, in its own chain and in the catalogue: nothing is left of what came before it."""
     ERASURE_COMPLETED = "erasure.completed"
+    MEMORY_SCREENED = "memory.screened"
     # The system shard: who there is, what may be done by whom, which cubes and jobs exist.
     PRINCIPAL_CREATED = "principal.created"
     KEY_CREATED = "key.created"

@@ -11,6 +11,8 @@ from typing import Any
 from actors.memory.events import Event, EventType
 from actors.memory.lifecycle import RETRIEVABLE, State
 from actors.memory.links import UNLINKED, Absorption, Links, links_from
+from actors.memory.redaction import hidden
+from actors.memory.screening import Screening
 
 
 class Form(StrEnum):
@@ -71,6 +73,8 @@ class Memory:
     """Why the event happened that made this of it, in the words of who did it; empty when none were given."""
     sources: int = 1
     """How often it was said: itself, and the duplicates merged into it. Counted when it is read, never stored."""
+    screening: Screening | None = None
+    """What personal data was found in it; None when nobody looked."""
 
     @property
     def retrievable(self) -> bool:
@@ -78,8 +82,14 @@ class Memory:
 
     @property
     def indexed_text(self) -> str:
-        """What the indexes hold of it: the text, with the speaker's name before it, which questions ask by."""
-        return f"{self.speaker}: {self.text}" if self.speaker else self.text
+        """What the indexes hold of it: the text, with the speaker's name before it, which questions ask by. What was
+        found in it is masked, so that nobody finds by searching what they may not read.
+        """
+        text, speaker = self.text, self.speaker
+        if self.screening is not None and self.screening.findings:
+            masked = hidden({"text": text, "speaker": speaker}, self.screening.findings)
+            text, speaker = masked["text"], masked["speaker"]
+        return f"{speaker}: {text}" if speaker else text
 
 
 def to_fields(memory: Memory) -> dict[str, Any]:
@@ -100,6 +110,8 @@ def to_fields(memory: Memory) -> dict[str, Any]:
         fields["derived_from"] = [[r.cube_id, r.memory_id, r.version] for r in memory.derived_from]
     if memory.links is not UNLINKED and memory.links != UNLINKED:
         fields["links"] = memory.links.to_fields()
+    if memory.screening is not None:
+        fields["screening"] = memory.screening.to_json()
     return fields
 
 
@@ -148,6 +160,7 @@ def from_fields(fields: Mapping[str, Any], *, id: str, cube_id: str, version: in
         tags=tuple(map(_shared, fields.get("tags", ()))),
         derived_from=tuple(Reference(*r) for r in fields.get("derived_from", ())),
         links=links_from(fields.get("links")),
+        screening=Screening.from_json(fields["screening"]) if "screening" in fields else None,
         **{"metadata": _NONE, "source": _NONE, **optional},
     )
 
@@ -191,6 +204,8 @@ def evolve(memory: Memory | None, event: Event) -> Memory:
             version=event.memory_version,
             recorded_at_us=event.recorded_at_us,
         )
+    if event.type is EventType.MEMORY_SCREENED:
+        return replace(memory, screening=Screening.from_json(payload["screening"])) if payload else memory
     if event.type is EventType.MEMORY_TRANSITIONED:
         return replace(memory, state=State(payload.get("to", memory.state)), reason=payload.get("reason", ""))
     return _linked(memory, event.type, payload)

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from actors.memory.cube import AsOf, CubeState
+from actors.memory.disclosure import OPEN, Disclosure
 from actors.memory.item import Memory, Reference
 from actors.memory.lifecycle import State
 from actors.memory.links import Absorption
@@ -93,7 +94,7 @@ class Provenance:
     next: str | None = None
 
 
-def versions(state: CubeState, memory_id: str, as_of: AsOf) -> tuple[VersionOrigin, ...]:
+def versions(state: CubeState, memory_id: str, as_of: AsOf, seen: Disclosure = OPEN) -> tuple[VersionOrigin, ...]:
     """The memory after each of its events up to a version of the cube, oldest first."""
     found: list[VersionOrigin] = []
     before: Memory | None = None
@@ -109,7 +110,7 @@ def versions(state: CubeState, memory_id: str, as_of: AsOf) -> tuple[VersionOrig
                 at_us=state.recorded_at_us[at - 1],
                 by=state.origins.at(at),
                 reason=memory.reason,
-                source=memory.source,
+                source=seen.shown(memory).source,
                 method=_method(before, memory),
                 model=str(memory.source.get("model", "")),
                 derived_from=memory.derived_from,

@@ -18,6 +18,7 @@ from actors.memory.auditing import AuditAction
 from actors.memory.item import Kind, Memory, Reference
 from actors.memory.lifecycle import State
 from actors.memory.links import Absorption
+from actors.memory.screening import Screening
 
 T = TypeVar("T")
 
@@ -69,6 +70,8 @@ class NewMemory:
     supersedes: tuple[str, ...] = ()
     """Memories of the cube that this one takes the place of."""
 
+    screening: Screening | None = None
+
 
 class Wait(StrEnum):
     """What an answer waits for: the journal alone, or the indexes too (read-your-writes)."""
@@ -94,21 +97,25 @@ class AddedMemory:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """`version` is the cube's version after the last event of the add."""
+    """`version` is the cube's version after the last event of the add. `redaction`: what was found, by kind."""
 
     version: int
     memories: tuple[AddedMemory, ...]
+    redaction: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeMemory:
-    """A new version: `set` holds the fields that change (names of NewMemory), None clears one."""
+    """A new version: `set` holds the fields that change (names of NewMemory), None clears one. `screening` is what was
+    found in those.
+    """
 
     memory_id: str
     set: Mapping[str, Any]
     reason: str = ""
     if_version: int | None = None
     supersedes: tuple[str, ...] = ()
+    screening: Screening | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +191,23 @@ class CubeHits:
 
 
 @dataclass(frozen=True, slots=True)
+class RedactionView:
+    """What was found in a cube's memories as they are now, by kind; how many are withheld until they are screened."""
+
+    found: Mapping[str, int] = field(default_factory=dict)
+    unscreened: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What screening a cube's older memories did: how many, what was found in them, how many are left."""
+
+    screened: int
+    remaining: int
+    redaction: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class CubeView:
     """A cube's manifest."""
 
@@ -197,6 +221,7 @@ class CubeView:
     grants: Mapping[str, str]
     fork: ForkPoint | None = None
     """Its `cube_id` is empty for who has no role on the origin."""
+    redaction: RedactionView = field(default_factory=RedactionView)
 
 
 @dataclass(frozen=True, slots=True)

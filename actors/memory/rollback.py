@@ -22,7 +22,9 @@ History = Mapping[str, Sequence[tuple[int, Memory]]]
 """Per memory, (cube version, memory) pairs, oldest first."""
 
 
-_MOMENTARY = frozenset({"id", "cube_id", "version", "recorded_at_us", "state", "links", "reason", "sources"})
+_MOMENTARY = frozenset(
+    {"id", "cube_id", "version", "recorded_at_us", "state", "links", "reason", "sources", "screening"}
+)
 _content = attrgetter(*(f.name for f in fields(Memory) if f.name not in _MOMENTARY))
 
 

@@ -122,7 +122,7 @@ class Rows:
         """The memory's row that holds the same text, no longer among the closed ones; None when there is none."""
         closed = self.closed_rows.get(memory.id, ())
         for place, row in enumerate(closed):
-            if self.memories[row].indexed_text == memory.indexed_text:
+            if same_row(self.memories[row], memory):
                 if len(closed) == 1:
                     del self.closed_rows[memory.id]
                 else:
@@ -293,6 +293,16 @@ EVERY_ROW: tuple[int, ...] = (-1,)
 def blank(memory_id: str) -> Memory:
     """What stands in the rows of a memory that was erased."""
     return Memory(memory_id, "", 0, Form.PLAINTEXT, Kind.NOTE.value, State.ARCHIVED, "", 0)
+
+
+def row_key(memory: Memory) -> tuple[str, tuple[str, ...] | None]:
+    """What makes a row of a memory: what indexes hold of it, and what it was looked through for."""
+    screening = memory.screening
+    return memory.indexed_text, None if screening is None else screening.kinds
+
+
+def same_row(one: Memory, other: Memory) -> bool:
+    return row_key(one) == row_key(other)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 from actors.memory.commands import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.events import EventType
+from actors.memory.policy import merged_policy
 from actors.memory.requests import ForkPoint, Moment
 from actors.memory.rollback import restored
 from actors.memory.time_requests import RolledBack
@@ -35,4 +36,7 @@ def begin_fork(draft: CubeDraft, origin: Origin, point: ForkPoint, settings: dic
 
     `settings` are owner, name and policy.
     """
-    draft.emit(origin, EventType.CUBE_FORKED, {"origin": point.cube_id, "version": point.version, **settings})
+    policy = settings["policy"]
+    named = policy.get("redaction", {}).get("entities", ())
+    begun = {"origin": point.cube_id, "version": point.version, **settings, "policy": merged_policy({}, policy, named)}
+    draft.emit(origin, EventType.CUBE_FORKED, begun)

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import click
+from rich.progress import Progress
 
 from serve.cli.memory import show_receipt
-from serve.cli.session import Failure, Session, as_json, console, pass_session, print_json, table
+from serve.cli.session import (
+    Failure,
+    Session,
+    as_json,
+    console,
+    pass_session,
+    print_json,
+    progress_console,
+    table,
+)
 from serve.cli.times import diff, fork, rollback
 from serve.client_types import Cube
 
@@ -64,6 +76,9 @@ def show(session: Session, cube_id: str, as_json: bool) -> None:
         click.echo(f"forked    from {origin} at version {found.forked_from['version']}")
     for form, states in found.counts.items():
         click.echo(f"{form:<9} " + ", ".join(f"{count} {state}" for state, count in states.items()))
+    if found.policy["redaction"]["mode"] != "off":
+        told = ", ".join(f"{number} {kind}" for kind, number in found.redaction["found"].items()) or "nothing found"
+        click.echo(f"redaction {found.policy['redaction']['mode']}: {told}")
     for who, role in found.grants.items():
         click.echo(f"grant     {who}: {role}")
 
@@ -99,6 +114,43 @@ def verify(session: Session, cube_id: str, as_json: bool) -> None:
         raise Failure(f"cube {cube_id}: {report.problems[0]}")
     if not as_json:
         click.echo(f"cube {cube_id}: {report.events} events and {report.audit_rows} audit rows, the chain holds")
+
+
+@cube.command("redaction")
+@click.argument("cube_id", metavar="CUBE")
+@click.argument("mode", type=click.Choice(["off", "mask", "redact", "block"]))
+@click.option("--entity", "entities", multiple=True, metavar="KIND", help="Only this kind; may be given several times.")
+@pass_session
+def redaction(session: Session, cube_id: str, mode: str, entities: tuple[str, ...]) -> None:
+    """Say what CUBE does with personal data: keep it, mask it by role, replace it, or take none."""
+    with session.client() as memos:
+        done = memos.change_cube(cube_id, policy={"redaction": {"mode": mode, "entities": list(entities)}})
+    click.echo(f"cube {cube_id}: redaction {mode}, {', '.join(entities) or 'every kind'}")
+    if done.redaction["unscreened"]:
+        click.echo(f"{done.redaction['unscreened']} memories are withheld until: memos cube screen {cube_id}", err=True)
+
+
+@cube.command("screen")
+@click.argument("cube_id", metavar="CUBE")
+@as_json
+@pass_session
+def screen(session: Session, cube_id: str, as_json: bool) -> None:
+    """Look through the memories that CUBE held before its policy masked."""
+    screened, found = 0, Counter[str]()
+    with session.client() as memos, Progress(console=progress_console(), transient=True) as progress:
+        task = progress.add_task("Screening", total=None)
+        while True:
+            done = memos.screen(cube_id)
+            screened += done.screened
+            found.update(done.redaction)
+            progress.update(task, completed=screened, total=screened + done.remaining)
+            if not done.remaining or not done.screened:
+                break
+    if as_json:
+        print_json({"screened": screened, "remaining": done.remaining, "redaction": dict(found)})
+        return
+    told = ", ".join(f"{number} {kind}" for kind, number in sorted(found.items())) or "nothing"
+    click.echo(f"cube {cube_id}: {screened} memories looked through, found {told}; {done.remaining} left")
 
 
 @cube.command("delete")

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, StrictBool, model_validator
 
+from serve.contract import limits
 from serve.contract.fields import Answer, Body, CubeId, Label, PrincipalId
 from serve.contract.times import TimeUs
 
@@ -40,6 +41,15 @@ class ForkPointOut(Answer):
     version: int
 
 
+class RedactionOut(Answer):
+    """What was found in the cube's memories as they are, by kind. `unscreened` memories are withheld from those whom
+    the policy masks for, until `POST …/screen` has looked through them.
+    """
+
+    found: dict[str, int]
+    unscreened: int
+
+
 class CubeOut(Answer):
     """A cube's manifest. `counts` is {form: {state: number}}; `version` counts the cube's events."""
 
@@ -52,6 +62,21 @@ class CubeOut(Answer):
     policy: dict[str, dict[str, Any]]
     grants: dict[str, str]
     forked_from: ForkPointOut | None
+    redaction: RedactionOut
+
+
+class ScreenBody(Body):
+    """How many memories to look through at most, the oldest first."""
+
+    limit: int = Field(default=limits.SCREENED_AT_ONCE, ge=1, le=limits.SCREENED_AT_ONCE)
+
+
+class ScreenedOut(Answer):
+    """`remaining` memories are left to look through: ask again."""
+
+    screened: int
+    remaining: int
+    redaction: dict[str, int]
 
 
 class CubePage(Answer):

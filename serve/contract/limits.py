@@ -51,6 +51,9 @@ METADATA_BYTES: Final = 16 * 1024
 METADATA_DEPTH: Final = 8
 FILTER_BYTES: Final = 16 * 1024
 
+SCREENED_AT_ONCE: Final = 200
+"""Older memories that one request looks through for personal data; some 10 ms each."""
+
 ID_CHARS: Final = 128
 IDEMPOTENCY_KEY_CHARS: Final = 256
 REQUEST_ID_CHARS: Final = 128

@@ -194,10 +194,11 @@ class AddedMemoryOut(Answer):
 
 
 class AddedOut(Answer):
-    """`version` is the cube's version after the add."""
+    """`version` is the cube's version after the add. `redaction`: how much personal data was found, by kind."""
 
     version: int
     memories: list[AddedMemoryOut]
+    redaction: dict[str, int]
 
 
 class ReferenceOut(Answer):
@@ -238,6 +239,7 @@ class MemoryOut(Answer):
     merged_as: Absorption | None
     contradicts: list[str]
     reason: str
+    redaction: dict[str, int] = Field(description="Personal data that was found in it, by kind.")
 
 
 class MemoryPage(Answer):

@@ -10,7 +10,16 @@ from actors.memory.governance import Role
 from actors.memory.identity import check_cube_id, check_principal_id
 from actors.memory.requests import NewCube
 from serve import rendering
-from serve.contract.cubes import CreateCubeBody, CubeOut, CubePage, GrantBody, PatchCubeBody, VerifyOut
+from serve.contract.cubes import (
+    CreateCubeBody,
+    CubeOut,
+    CubePage,
+    GrantBody,
+    PatchCubeBody,
+    ScreenBody,
+    ScreenedOut,
+    VerifyOut,
+)
 from serve.contract.erasure import ReceiptOut
 from serve.routes.parts import (
     READ_ERRORS,
@@ -93,3 +102,11 @@ async def remove_grant(cube: IdPath, principal: IdPath, caller: CallerOf, servic
 async def verify(cube: IdPath, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
     """Check the chains of the cube's events and of its audit."""
     return JsonAnswer(rendering.verify_report(await services.backend.verify(caller, check_cube_id(cube))))
+
+
+@router.post("/{cube}/screen", response_model=ScreenedOut, responses=WRITE_ERRORS | problem_responses(409))
+async def screen(cube: IdPath, body: ScreenBody, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
+    """Look through memories that the cube held before its policy masked (as much as now): until then they are withheld
+    from those whom it masks for. Owners; repeat while any remain.
+    """
+    return JsonAnswer(rendering.screened(await services.backend.screen(caller, check_cube_id(cube), body.limit)))

@@ -26,6 +26,7 @@ from jobs.bench import kills
 from jobs.bench.state_search import find
 from serve.client import MemosClient
 from serve.contract.status import StatusOut
+from tests.file_contents import file_contents
 from tests.integration.test_bootstrap import free_port, marked
 
 pytestmark = pytest.mark.timeout(900)
@@ -142,6 +143,34 @@ def test_an_erased_secret_is_in_no_file_of_the_state_and_retention_runs_as_a_job
         assert client.verify("vault").ok
         assert secret not in str(client.search(secret, ["vault"], top_k=50).results)
     assert find(system.state, {"secret": secret.encode()}, words) == []
+
+
+def test_what_a_cube_replaces_is_in_no_file_though_its_recognizer_is_killed(system: System) -> None:
+    secrets = ["zoe.quartz@example.org", "+44 20 7946 0958", "Quartzwright"]
+    with system.client() as memos:
+        memos.create_cube("redacting", policy={"redaction": {"mode": "redact"}})
+        text = f"Dr. {secrets[2]} said: mail {secrets[0]}, phone {secrets[1]}"
+        found = {"EMAIL_ADDRESS": 1, "PERSON": 1, "PHONE_NUMBER": 1}
+        assert memos.add("redacting", texts=[{"text": text}], idempotency_key=secrets[0]).redaction == found
+        [recognizer] = [p for p in psutil.process_iter() if p.name().startswith("ray::Redactor") and _ours(system, p)]
+        recognizer.kill()
+        assert memos.add("redacting", texts=[{"text": text}]).redaction == found
+        assert [memory.text for memory in memos.memories("redacting")] == [
+            "Dr. <PERSON> said: mail <EMAIL_ADDRESS>, phone <PHONE_NUMBER>"
+        ] * 2
+    instance = running(system.state)
+    assert instance is not None
+    files = [
+        path for folder in (system.state, Path(instance.run_folder)) for path in folder.rglob("*") if path.is_file()
+    ]
+    contents = [(path, content) for path in files for content in file_contents(path)]
+    assert any("<EMAIL_ADDRESS>" in content for _, content in contents)
+    assert [(path, secret) for path, content in contents for secret in secrets if secret in content] == []
+
+
+def _ours(system: System, process: psutil.Process) -> bool:
+    instance = running(system.state)
+    return instance is not None and process.pid in marked(instance.instance)
 
 
 def test_a_revoked_key_is_refused_at_once(system: System) -> None:

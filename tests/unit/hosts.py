@@ -19,6 +19,7 @@ from actors.memory.draft import Sealer
 from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import Vectors
 from actors.memory.requests import AddMemories, NewMemory, SearchCube
+from actors.memory.screening import Recognizer
 from actors.memory_budget import OPEN_BYTES, MemoryBudget
 from actors.shard import Shard, ShardLimits, ShardParts
 from actors.stores.audit import PlainAuditStorage, PlainAuditTable
@@ -26,6 +27,7 @@ from actors.stores.journal.plain import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex
 from actors.stores.vectors.plain import PlainVectorIndex
 from actors.stores.vectors.store import VectorStoreSpec
+from tests.unit.plain_recognizer import PlainRecognizer
 from tests.unit.test_open_cubes import DictSnapshots
 
 OWNER = Caller("olga", "key-o", "req")
@@ -91,6 +93,7 @@ class PlainRig:
         self.audited = PlainAuditStorage()
         self.snapshots = DictSnapshots()
         self.embedder = HashEmbedder()
+        self.recognizer = PlainRecognizer()
         self.catalogue = Catalogue()
         self.open_bytes = open_bytes
         self.limits = limits or ShardLimits(index_wait_s=2.0)
@@ -99,7 +102,14 @@ class PlainRig:
 
     def open(self) -> CubeHost:
         spec = HostSpec("host-0", "plain", "plain", (0,), 1, KEY, limits=self.limits, open_bytes=self.open_bytes)
-        return CubeHost(spec, self._open_shard, lambda _: plain_audit(self.audited), self.catalogue, SystemClock())
+        return CubeHost(
+            spec,
+            self._open_shard,
+            lambda _: plain_audit(self.audited),
+            self.catalogue,
+            SystemClock(),
+            self.recognizer,
+        )
 
     def reopen(self) -> None:
         self.host = self.open()
@@ -124,6 +134,7 @@ def file_host(
     embedder: HashEmbedder,
     limits: ShardLimits | None = None,
     vectors: VectorStoreSpec | None = None,
+    recognizer: Recognizer | None = None,
 ) -> CubeHost:
     """A host of two shards on files, opened as production opens it."""
     spec = HostSpec(
@@ -136,7 +147,7 @@ def file_host(
         limits=limits or ShardLimits(),
         vectors=vectors or VectorStoreSpec(),
     )
-    return CubeHost.open(spec, embedder, catalogue)
+    return CubeHost.open(spec, embedder, catalogue, recognizer)
 
 
 def texts(*contents: str, key: str = "") -> AddMemories:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from actors import screening_run
 from actors.errors import (
     AlreadyExists,
     CubeNotFound,
@@ -20,15 +21,18 @@ from actors.errors import (
 )
 from actors.lineage import provenance_page
 from actors.listing import page_of
+from actors.manifest import view_of
 from actors.memory import commands
 from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.commands import CubeDraft
 from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.cube import CubeState
+from actors.memory.disclosure import Disclosure
 from actors.memory.draft import Origin, Sealer
-from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role, authorise
+from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role, authorise, role_on
 from actors.memory.item import Memory
 from actors.memory.merging import Split, SplitMemory, split
+from actors.memory.policy import merged_policy
 from actors.memory.ports import JsonObject
 from actors.memory.provenance import Provenance, ReadProvenance
 from actors.memory.requests import (
@@ -49,12 +53,16 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
+    Screened,
     SearchCube,
     Shortfall,
     VerifyReport,
 )
+from actors.memory.screening import total
 from actors.memory.sources import shown
+from actors.redaction_gate import RedactionGate, Rule
 from tests.unit.plain_erasing import PlainErasing
+from tests.unit.plain_recognizer import PlainRecognizer
 from tests.unit.plain_time import PlainTimeMachine
 
 T = TypeVar("T")
@@ -102,9 +110,11 @@ class PlainBackend(PlainTimeMachine, PlainErasing):
     audits: list[AuditRow] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
     """Secrets that were refused."""
+    recognizer: PlainRecognizer = field(default_factory=PlainRecognizer)
 
     def __post_init__(self) -> None:
         self.random = random.Random(7)
+        self.gate = RedactionGate(self.recognizer)
         self.issue(NewKey("root", governor=True), "root-key")
 
     # by hand
@@ -148,6 +158,14 @@ class PlainBackend(PlainTimeMachine, PlainErasing):
             cube.state.apply(event)
             cube.heads.append(event.hash)
         return result
+
+    def _rule(self, cube: PlainCube) -> Rule:
+        return Rule.of(cube.state.policy)
+
+    def _seen(self, caller: Caller, cube: PlainCube) -> Disclosure:
+        role = role_on(caller, self._cluster(), cube.access)
+        assert role is not None
+        return Disclosure.of(role, cube.state.policy)
 
     def _fail(self, name: str) -> None:
         if name in self.failures:
@@ -194,7 +212,8 @@ class PlainBackend(PlainTimeMachine, PlainErasing):
         if new.id in self.cubes:
             raise AlreadyExists(f"there is a cube {new.id!r} already")
         cube = PlainCube(CubeState(new.id), CubeAccess(new.id, caller.principal))
-        self._run(caller, cube, lambda d, o: commands.create(d, o, caller.principal, new.name, new.policy))
+        policy = merged_policy({}, new.policy, self.recognizer.kinds)
+        self._run(caller, cube, lambda d, o: commands.create(d, o, caller.principal, new.name, policy))
         self.cubes[new.id] = cube
         return _view(cube)
 
@@ -210,7 +229,7 @@ class PlainBackend(PlainTimeMachine, PlainErasing):
         self, caller: Caller, cube_id: str, name: str | None, policy: Mapping[str, Any] | None
     ) -> CubeView:
         cube = self._enter(caller, Action.CONFIGURE, cube_id)
-        self._run(caller, cube, lambda d, o: commands.configure(d, o, name, policy))
+        self._run(caller, cube, lambda d, o: commands.configure(d, o, name, policy, self.recognizer.kinds))
         return _view(cube)
 
     async def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeView:
@@ -247,20 +266,22 @@ class PlainBackend(PlainTimeMachine, PlainErasing):
         cube = self._enter(caller, Action.ADD, cube_id)
         self.adds.append(request)
         idempotency = commands.idempotency_of(KEY, cube_id, caller.principal, request)
-        return self._run(caller, cube, lambda d, o: commands.add(d, o, request, self.random.randbytes), idempotency)
+        passed = self.gate.adding(self._rule(cube), request)
+        return self._run(caller, cube, lambda d, o: commands.add(d, o, passed, self.random.randbytes), idempotency)
 
     async def list_memories(self, caller: Caller, cube_id: str, request: ListMemories) -> Page[Memory]:
         cube = self._enter(caller, Action.READ, cube_id)
-        return page_of(cube.state, request, _version(cube.state, request.as_of))
+        return page_of(cube.state, request, _version(cube.state, request.as_of), self._seen(caller, cube))
 
     async def read_memory(self, caller: Caller, cube_id: str, memory_id: str, as_of: Moment | None) -> Memory:
         cube = self._enter(caller, Action.READ, cube_id)
         version = _version(cube.state, as_of)
-        return shown(cube.state, cube.state.at(memory_id, version), version)
+        return self._seen(caller, cube).shown(shown(cube.state, cube.state.at(memory_id, version), version))
 
     async def change_memory(self, caller: Caller, cube_id: str, request: ChangeMemory) -> Memory:
         cube = self._enter(caller, Action.CHANGE, cube_id)
-        return self._run(caller, cube, lambda d, o: commands.change(d, o, request))
+        passed = self.gate.changing(self._rule(cube), request)
+        return self._seen(caller, cube).shown(self._run(caller, cube, lambda d, o: commands.change(d, o, passed)))
 
     async def move_memory(self, caller: Caller, cube_id: str, request: MoveMemory) -> Memory:
         cube = self._enter(caller, Action.READ, cube_id)
@@ -272,7 +293,7 @@ class PlainBackend(PlainTimeMachine, PlainErasing):
 
     async def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         cube = self._enter(caller, Action.READ, cube_id)
-        return cube.state.revisions(memory_id)
+        return self._seen(caller, cube).all(cube.state.revisions(memory_id))
 
     async def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split:
         cube = self._enter(caller, Action.TRANSITION, cube_id)
@@ -284,7 +305,16 @@ class PlainBackend(PlainTimeMachine, PlainErasing):
         return Consolidated(request.rows, 0, 0)
 
     async def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance:
-        return provenance_page(self._enter(caller, Action.READ, cube_id).state, request)
+        cube = self._enter(caller, Action.READ, cube_id)
+        return provenance_page(cube.state, request, self._seen(caller, cube))
+
+    async def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
+        cube = self._enter(caller, Action.CONFIGURE, cube_id)
+        rule = screening_run.masking_rule(cube.state)
+        batch = screening_run.left_of(cube.state, rule)[:limit]
+        found = self.gate.screening(rule, [screening_run.fields_of(memory) for memory in batch])
+        recorded = self._run(caller, cube, lambda d, o: screening_run.record(d, o, batch, found))
+        return Screened(len(recorded), len(screening_run.left_of(cube.state, rule)), total(recorded))
 
     async def search(self, caller: Caller, cube_ids: Sequence[str], request: SearchCube) -> CubeHits:
         """Scores a memory by the share of the query's words that it holds."""
@@ -298,7 +328,12 @@ class PlainBackend(PlainTimeMachine, PlainErasing):
                 score = len(asked & set(memory.text.lower().split())) / len(asked)
                 if score > 0 and memory.retrievable:
                     hits.append(
-                        Hit(shown(cube.state, memory, None), score, {"lexical": score}, "shares words with the query")
+                        Hit(
+                            self._seen(caller, cube).shown(shown(cube.state, memory, None)),
+                            score,
+                            {"lexical": score},
+                            "shares words with the query",
+                        )
                     )
         hits.sort(key=lambda hit: -hit.score)
         return CubeHits(tuple(hits[: request.top_k]), self.shortfalls)
@@ -336,12 +371,7 @@ class PlainBackend(PlainTimeMachine, PlainErasing):
 
 
 def _view(cube: PlainCube) -> CubeView:
-    state, access = cube.state, cube.access
-    grants = {access.owner: "owner", **{who: role.label for who, role in access.grants.items()}}
-    counts, policy = state.counts(), state.policy
-    return CubeView(
-        access.cube_id, state.name, access.owner, state.version, state.created_at_us, counts, policy, grants, state.fork
-    )
+    return view_of(cube.state, cube.access, cube.state.fork)
 
 
 def _version(state: CubeState, as_of: Moment | None) -> int | None:

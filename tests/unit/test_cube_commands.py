@@ -207,7 +207,7 @@ def test_versions_and_times_that_are_not_there_are_named() -> None:
 def test_a_policy_that_would_have_no_effect_is_refused() -> None:
     cube = HandDriven()
     with pytest.raises(PolicyUnavailable):
-        cube.run(lambda d, o: configure(d, o, None, {"redaction": {"mode": "block"}}))
+        cube.run(lambda d, o: configure(d, o, None, {"promotion": {"enabled": True}}))
     cube.run(lambda d, o: configure(d, o, "Renamed", {"redaction": {"mode": "off"}}))
     assert (cube.state.name, cube.state.version) == ("Renamed", 2)
 

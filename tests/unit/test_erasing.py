@@ -19,7 +19,10 @@ from actors.memory.events import Event, EventType
 from actors.memory.governance import Action
 from actors.memory.item import Form, Memory, Reference
 from actors.memory.lifecycle import State
-from actors.memory.requests import AddMemories, ChangeMemory, MoveMemory, NewMemory
+from actors.memory.merging import SplitMemory, split
+from actors.memory.requests import AddMemories, ChangeMemory, Moment, MoveMemory, NewMemory
+from actors.memory.sources import absorbed
+from actors.memory.time_commands import roll_back
 from tests.unit.cubes import HandDriven, allow_all
 
 
@@ -170,7 +173,7 @@ def test_added_and_erased_within_one_commit() -> None:
     _same(cube.state, _refolded(cube.events, {root}))
 
 
-STEPS = st.lists(st.tuples(st.sampled_from("aaacmre"), st.integers(0, 30), st.integers(0, 30)), max_size=25)
+STEPS = st.lists(st.tuples(st.sampled_from("aaacmrebs"), st.integers(0, 30), st.integers(0, 30)), max_size=25)
 
 
 @settings(deadline=None)
@@ -187,7 +190,11 @@ def test_a_fold_of_emptied_events_is_the_state_as_it_was(steps: list[tuple[str, 
         elif living:
             memory_id = living[which % len(living)]
             state = cube.state.current(memory_id).state
-            if kind == "c":
+            if kind == "b":
+                cube.run(lambda d, o, to=other % (cube.state.version + 1): roll_back(d, o, Moment(version=to), ""))
+            elif kind == "s" and (state is State.MERGED or list(absorbed(cube.state, memory_id, None))):
+                cube.run(lambda d, o, m=memory_id: split(d, o, SplitMemory(m)))
+            elif kind == "c" and state is not State.MERGED:
                 cube.run(lambda d, o, m=memory_id, n=other: change(d, o, ChangeMemory(m, {"text": f"new {n % 4}"})))
             elif kind == "m" and state is State.ACTIVATED:
                 cube.run(lambda d, o, m=memory_id: move(d, o, MoveMemory(m, State.ARCHIVED), allow_all))

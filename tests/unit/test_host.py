@@ -91,7 +91,7 @@ def test_searches_of_one_call_wait_for_the_index_together_not_one_after_the_othe
     monkeypatch.setattr("actors.host_reading.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     waited: list[float] = []
 
-    def search(shard: Shard, cube_id: str, request: SearchCube, waited_s: float = 0.0) -> CubeHits:
+    def search(shard: Shard, cube_id: str, request: SearchCube, waited_s: float, seen: object) -> CubeHits:
         waited.append(waited_s)
         return CubeHits(())
 
