@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from actors.errors import Corrupted, NewerFormat, StorageUnavailable
-from actors.memory.events import SCHEMA, Event
+from actors.memory.events import Event
+from actors.memory.upcasting import SCHEMA
 from actors.stores.journal import DeltaJournal, StorageSpec
 from tests.contracts.journal_contract import KEY, Chains
 from tests.contracts.shard_folder import ShardFolder
