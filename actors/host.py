@@ -20,6 +20,7 @@ from actors.access import AccessTable
 from actors.clock import SystemClock
 from actors.errors import CubeNotFound, Fenced, MemosError
 from actors.footprint import footprint
+from actors.host_archives import HostArchives
 from actors.listing import page_of
 from actors.memory import commands
 from actors.memory.commands import CubeDraft
@@ -52,7 +53,7 @@ __all__ = ["CubeHost", "HostSpec"]
 log = logging.getLogger(__name__)
 
 
-class CubeHost:
+class CubeHost(HostArchives):
     """The shards that one process owns. `open_shard(number, budget)` opens one of `spec.shards`."""
 
     def __init__(
@@ -62,10 +63,10 @@ class CubeHost:
         access: AccessSource,
         clock: Clock,
     ) -> None:
+        super().__init__(spec.spool, spec.chain_key, spec.archive_bytes, clock)
         self._spec = spec
         self._budget = MemoryBudget(spec.open_bytes)
         self._open_shard = open_shard
-        self._clock = clock
         self._access = AccessTable(access)
         self._reopening = threading.Lock()
         self._shards: dict[int, Shard] = {}
@@ -239,19 +240,23 @@ class CubeHost:
 
     def close(self) -> None:
         """Drain the writers and leave everything on storage."""
-        with ExitStack() as closing:  # the others too, when one cannot
+        with ExitStack() as closing:  # the others too, when one cannot; the last one first
             for shard in self._shards.values():
                 closing.callback(shard.close)
+            closing.callback(self._close_archives)
 
     def _enter(self, caller: Caller, action: Action, cube_id: str) -> Shard:
         """Authorise; then the cube's shard, the cube having its first event."""
         self._access.authorise(caller, action, cube_id)
-        shard = self._shard(shard_of(cube_id, self._spec.shard_count))
+        shard = self._shard_of(cube_id)
         access = self._access.cube(cube_id)
         if access is not None:
             origin = Origin(access.owner, caller.request_id, self._clock.now_us())
             shard.ensure_created(cube_id, origin, access.owner, access.name, dict(access.policy))
         return shard
+
+    def _shard_of(self, cube_id: str) -> Shard:
+        return self._shard(shard_of(cube_id, self._spec.shard_count))
 
     def _shard(self, number: int) -> Shard:
         """A shard in working order: one that storage failed is opened anew. Raises Fenced when it was taken over."""

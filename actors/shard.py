@@ -23,6 +23,7 @@ from actors.open_cubes import Captured, OpenCube, OpenCubes
 from actors.projector import Projector
 from actors.retrieval import CubeSearch
 from actors.row_deltas import RowDelta
+from actors.shard_archives import ShardArchives
 from actors.writer import ShardWriter
 
 R = TypeVar("R")
@@ -101,6 +102,7 @@ class Shard:
             apply=self._apply,
             queue_limit=limits.queue,
         )
+        self.archives = ShardArchives(parts, self._cubes, self._projector, lambda: self.writer, self._snapshot_now)
         self._snapshot_when_due()
         self._replay.start()
 
@@ -195,6 +197,11 @@ class Shard:
         if not due or self._closing or not self._snapshotting.acquire(blocking=False):
             return
         threading.Thread(target=self._background_snapshot, name=f"snapshot-{self.number}").start()
+
+    def _snapshot_now(self) -> None:
+        """Begin a snapshot, whatever the tail holds; one that is under way already is followed by the next."""
+        if not self._closing and self._snapshotting.acquire(blocking=False):
+            self._background_snapshot()
 
     def _background_snapshot(self) -> None:
         try:

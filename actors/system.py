@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from actors.errors import StorageError, Unauthenticated
@@ -18,11 +18,12 @@ from actors.footprint import footprint
 from actors.memory import administration
 from actors.memory.administration import SystemDraft
 from actors.memory.credentials import CursorSigner, digest_secret, key_id_of, new_secret
-from actors.memory.draft import Origin, Sealer
-from actors.memory.events import Event
+from actors.memory.draft import Origin
+from actors.memory.events import Event, EventType
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.identity import SYSTEM_CUBE_ID, new_id
-from actors.memory.ports import Clock, Journal, JsonObject, Snapshots
+from actors.memory.ports import JsonObject
+from actors.memory.records import access_of
 from actors.memory.requests import (
     CubeSummary,
     IssuedKey,
@@ -34,36 +35,18 @@ from actors.memory.requests import (
     Page,
     PrincipalView,
 )
-from actors.memory.system import Identity, access_of
+from actors.memory.system import Identity
+from actors.system_parts import FirstGovernor, SystemParts
 from actors.system_recovery import recovered
 from actors.writer import ShardWriter
+
+__all__ = ["FirstGovernor", "SystemHost", "SystemParts"]
 
 R = TypeVar("R")
 log = logging.getLogger(__name__)
 
 JOB_KEY_LIFE_US = 24 * 3600 * 1_000_000
 """How long the key that a job acts with is good for."""
-
-
-@dataclass(frozen=True, slots=True)
-class SystemParts:
-    """What the system shard stands on, opened."""
-
-    journal: Journal
-    snapshots: Snapshots
-    sealer: Sealer
-    clock: Clock
-    queue_limit: int = 1024
-    snapshot_events: int = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class FirstGovernor:
-    """Who governs a new state, and what is stored of the key that was made for them."""
-
-    principal: str
-    key_id: str
-    digest: str
 
 
 class SystemHost:
@@ -130,6 +113,15 @@ class SystemHost:
         """Enter a new cube into the catalogue, owned by the caller. Raises AlreadyExists."""
         return access_of(self._run(caller, lambda d, o: administration.register_cube(d, o, caller, new)))
 
+    def reserve_cube(self, caller: Caller, cube_id: str, importing: str) -> CubeAccess:
+        """Take a cube id for an import. Raises AlreadyExists."""
+        return access_of(self._run(caller, lambda d, o: administration.reserve_cube(d, o, caller, cube_id, importing)))
+
+    def settle_cube(self, cube_id: str, importing: str, type: EventType) -> CubeAccess:
+        """Record what became of an import. For the gateway."""
+        caller = Caller("system", "", importing)
+        return access_of(self._run(caller, lambda d, o: administration.settle_cube(d, o, cube_id, importing, type)))
+
     def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
         return access_of(self._run(caller, lambda d, o: administration.archive_cube(d, o, caller, cube_id, reason)))
 
@@ -152,7 +144,7 @@ class SystemHost:
             found = []
             for cube in (records.cubes[cube_id] for cube_id in ids):
                 role = Role.OWNER if governor or cube.owner == caller.principal else cube.grants[caller.principal]
-                if not cube.archived:
+                if not cube.hidden:
                     found.append((cube.order, CubeSummary(cube.id, cube.owner, role.label)))
             return self._cursors.page("cubes", caller.principal, found, limit, cursor)
 
@@ -241,7 +233,7 @@ class SystemHost:
                 "epoch": self._parts.journal.epoch,
                 "position": self._parts.journal.position,
                 "principals": len(records.principals),
-                "cubes": sum(not cube.archived for cube in records.cubes.values()),
+                "cubes": sum(not cube.hidden for cube in records.cubes.values()),
                 "jobs": len(records.jobs),
             }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +23,9 @@ from actors.memory.requests import (
     CubeHits,
     CubeSummary,
     CubeView,
+    ExportCube,
     Hit,
+    ImportCube,
     IssuedKey,
     JobView,
     KeyView,
@@ -39,6 +41,7 @@ from actors.memory.requests import (
     VerifyReport,
 )
 from actors.memory.system import Identity
+from cluster.archives import ArchiveCalls, Calls
 from cluster.calling import RetryRule, repeated
 from cluster.cube_calls import CubeCalls
 from cluster.directory import EMBEDDER, SYSTEM, Directory, host_name
@@ -71,6 +74,7 @@ class Gateway:
         self._parts = parts
         self._identities = Identities(parts.clock)
         self._cubes = CubeCalls(parts.directory, self._owner)
+        self._archives = ArchiveCalls(Calls(self._system, self._host, self._once))
 
     # keys and principals
 
@@ -109,10 +113,16 @@ class Gateway:
 
     async def create_cube(self, caller: Caller, new: NewCube) -> CubeView:
         """Registered first, then given its first event; a host heals one that got no further than the first."""
-        access: CubeAccess = await self._system("register_cube", caller, new)
+        access = await self._archives.registered(caller, new)
         await self._host(new.id, "set_access", access)
         view: CubeView = await self._host(new.id, "create_cube", caller, new.id)
         return view
+
+    async def export_cube(self, caller: Caller, cube_id: str, request: ExportCube) -> AsyncGenerator[bytes]:
+        return await self._archives.export_cube(caller, cube_id, request)
+
+    async def import_cube(self, caller: Caller, archive: AsyncIterator[bytes], request: ImportCube) -> CubeView:
+        return await self.read_cube(caller, await self._archives.import_cube(caller, archive, request))
 
     async def list_cubes(self, caller: Caller, limit: int, cursor: str | None) -> Page[CubeView]:
         """A page of the cubes that the caller has a role on, each with its manifest."""

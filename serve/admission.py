@@ -50,6 +50,7 @@ class AdmissionLimits:
     writes: GateLimits = GateLimits(64, 64)
     reads: GateLimits = GateLimits(32, 96)
     chats: GateLimits = GateLimits(64, 64)
+    imports: GateLimits = GateLimits(2, 8)
 
 
 @dataclass(slots=True, eq=False)
@@ -170,8 +171,8 @@ class Gate:
 
 
 class Admission:
-    """Lets requests in by kind: searches, writes, reads and chats each through a gate of their own, so that none of
-    them keeps the others out. A place is given up when the answer begins: who reads slowly holds nothing.
+    """Lets requests in by kind: searches, writes, reads, chats and imports each through a gate of their own, so that
+    none of them keeps the others out. A place is given up when the answer begins: who reads slowly holds nothing.
     """
 
     def __init__(self, app: ASGIApp, limits: AdmissionLimits, metrics: Metrics) -> None:
@@ -183,6 +184,7 @@ class Admission:
                 ("writes", limits.writes),
                 ("reads", limits.reads),
                 ("chats", limits.chats),
+                ("imports", limits.imports),
             )
         }
         metrics.watch_gates(self._gates)
@@ -212,4 +214,6 @@ def kind_of(method: str, path: str) -> str:
         return "searches"
     if path.startswith("/v1/chat/"):
         return "chats"
+    if method == "POST" and path == "/v1/cubes/import":
+        return "imports"
     return "reads" if method in ("GET", "HEAD", "OPTIONS") else "writes"

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
+from serve.client_archives import CubeArchives
 from serve.client_transport import MemosConnectionError, MemosHTTPError, Transport
 from serve.client_types import (
     Added,
@@ -39,7 +40,7 @@ __all__ = ["MemosClient", "MemosConnectionError", "MemosHTTPError"]
 T = TypeVar("T")
 
 
-class MemosClient:
+class MemosClient(CubeArchives):
     """A connection to one server. Every method raises MemosHTTPError with what the server's problem says.
 
     Reads are retried on 429, 503 and lost connections, and so are adds, which carry an idempotency key; nothing else.

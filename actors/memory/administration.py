@@ -26,8 +26,9 @@ from actors.memory.events import Event, EventType
 from actors.memory.governance import Action, Caller, Role, authorise
 from actors.memory.identity import check_cube_id, check_principal_id
 from actors.memory.policy import merged_policy
+from actors.memory.records import CubeRecord, access_of
 from actors.memory.requests import JobStatus, JobView, KeyView, NewCube, NewKey
-from actors.memory.system import CubeRecord, Records, SystemState, access_of, cluster_access_of, job_to_fields
+from actors.memory.system import Records, SystemState, cluster_access_of, job_to_fields
 
 
 class SystemDraft(Draft):
@@ -140,16 +141,41 @@ def register_cube(draft: SystemDraft, origin: Origin, caller: Caller, new: NewCu
     check_cube_id(new.id)
     policy = merged_policy({}, new.policy)
     known = draft.records.cubes.get(new.id)
-    if known is not None:
-        if known.owner == caller.principal and known.created_by == origin.request_id and not known.archived:
+    if known is not None and not known.released:
+        if known.owner == caller.principal and known.created_by == origin.request_id and not known.hidden:
             return known
         raise AlreadyExists(f"the cube id {new.id!r} is taken; choose another", cube=new.id)
-    draft.emit(
-        origin,
-        EventType.CUBE_REGISTERED,
-        {"id": new.id, "owner": caller.principal, "name": new.name, "policy": policy},
-    )
+    payload = {"id": new.id, "owner": caller.principal, "name": new.name, "policy": policy}
+    draft.emit(origin, EventType.CUBE_REGISTERED, payload)
     return draft.records.cubes[new.id]
+
+
+def reserve_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: str, importing: str) -> CubeRecord:
+    """Record a cube that an import is going to fill, owned by the caller: hidden, and its id taken. A repeat for the
+    same import changes nothing.
+    """
+    check_live(draft.records, caller, origin.at_us)
+    check_cube_id(cube_id)
+    known = draft.records.cubes.get(cube_id)
+    if known is not None and not known.released:
+        if known.owner == caller.principal and known.importing == importing:
+            return known
+        raise AlreadyExists(f"the cube id {cube_id!r} is taken; choose another", cube=cube_id)
+    payload = {"id": cube_id, "owner": caller.principal, "name": "", "policy": merged_policy({}, {})}
+    draft.emit(origin, EventType.CUBE_REGISTERED, {**payload, "importing": importing})
+    return draft.records.cubes[cube_id]
+
+
+def settle_cube(draft: SystemDraft, origin: Origin, cube_id: str, importing: str, type: EventType) -> CubeRecord:
+    """Record what became of an import: `cube.imported`, it is there, or `cube.released`, its id is free. Of an import
+    that is settled already, nothing. For the gateway, which knows.
+    """
+    known = draft.records.cubes.get(cube_id)
+    if known is None:
+        raise CubeNotFound(f"no cube {cube_id!r}", cube=cube_id)
+    if known.importing == importing:
+        draft.emit(origin, type, {"id": cube_id, "importing": importing})
+    return draft.records.cubes[cube_id]
 
 
 def archive_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: str, reason: str) -> CubeRecord:

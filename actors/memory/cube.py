@@ -58,6 +58,8 @@ class CubeState:
     """Number of memories by form and state, as of now."""
     held_bytes: int = CUBE_BYTES
     """What the state takes in memory, estimated."""
+    imported: dict[str, Any] = field(default_factory=dict)
+    """What its first event says of the archive that it was imported from; empty when it was not."""
 
     def apply(self, event: Event) -> RowChange:
         """Fold the cube's next event in. Events must come in order of version, each once."""
@@ -67,7 +69,7 @@ class CubeState:
         self.recorded_at_us.append(event.recorded_at_us)
         self.held_bytes += EVENT_BYTES
         change = RowChange()
-        if event.type in (EventType.CUBE_CREATED, EventType.CUBE_CHANGED):
+        if event.type in (EventType.CUBE_CREATED, EventType.CUBE_CHANGED, EventType.CUBE_IMPORTED):
             self._apply_meta(event)
         elif event.memory_id:
             change = self._apply_memory(event)
@@ -77,7 +79,9 @@ class CubeState:
 
     def _apply_meta(self, event: Event) -> None:
         payload = event.payload()
-        if event.type is EventType.CUBE_CREATED:
+        if event.type is EventType.CUBE_IMPORTED:
+            self.imported = payload
+        if event.type is not EventType.CUBE_CHANGED:
             self.owner, self.created_at_us = payload.get("owner", ""), event.recorded_at_us
         self.name = payload.get("name", self.name)
         self.policy = payload.get("policy", self.policy)
@@ -212,6 +216,7 @@ class CubeState:
             ],
             "outcomes": [[k, o.request_digest, o.version, list(o.memory_ids)] for k, o in self.outcomes.items()],
             "recorded_at_us": self.recorded_at_us.tolist(),
+            "imported": self.imported,
             "meta_history": [list(m) for m in self.meta_history],
             "rows": {
                 "memory_ids": self.rows.memory_ids,
@@ -243,6 +248,7 @@ class CubeState:
             recorded_at_us=array("q", data["recorded_at_us"]),
             meta_history=[(at, name, policy) for at, name, policy in data["meta_history"]],
             rows=_rows(data["rows"], history),
+            imported=data.get("imported", {}),
         )
         state.held_bytes += EVENT_BYTES * state.version + OUTCOME_BYTES * len(state.outcomes)
         for revisions in history.values():

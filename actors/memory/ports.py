@@ -18,6 +18,9 @@ from actors.memory.events import Event
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dimension), rows of unit length."""
 
+RowNumbers = npt.NDArray[np.int64]
+"""Shape (rows,): numbers of rows of a cube."""
+
 Mask = npt.NDArray[np.bool_]
 """Shape (rows,): which rows of a cube may be answered."""
 
@@ -35,6 +38,13 @@ class Journal(Protocol):
     @property
     def position(self) -> int:
         """Position of the last committed event, 0 when empty."""
+        ...
+
+    def append_parts(self, parts: Iterable[Sequence[Event]]) -> Event:
+        """Commit the events of all parts, of which there is one at least, in order, all or none; the last, with its
+        position. Parts are taken one at a time and not kept. Durable, and raises, as `append`; what `parts` raises
+        comes out as it is, with nothing committed.
+        """
         ...
 
     def append(self, events: Sequence[Event]) -> list[Event]:
@@ -117,6 +127,12 @@ class VectorIndex(Protocol):
 
     def search(self, cube_id: str, query: Vectors, allowed: Mask, k: int) -> list[tuple[int, float]]:
         """The `k` allowed rows nearest to `query` (shape (1, dimension)): (row, cosine), best first."""
+        ...
+
+    def read(self, cube_id: str, rows: Sequence[int]) -> tuple[RowNumbers, Vectors]:
+        """Those of some rows of a cube that are there, in ascending order, and their vectors, shape (found, dimension).
+        Opens the cube when it is not in memory.
+        """
         ...
 
     def held_bytes(self, cube_id: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.identity import SYSTEM_CUBE_ID
+from actors.memory.records import CubeRecord, KeyRecord, PrincipalRecord, access_of
 from actors.memory.requests import JobStatus, JobView, KeyView, PrincipalView
 
 
@@ -24,55 +25,6 @@ class Identity:
     governor: bool
     default_cube: str
     expires_at_us: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class PrincipalRecord:
-    """`order` is the version of the event that recorded it first: lists are sorted by it."""
-
-    id: str
-    governor: bool
-    created_at_us: int
-    order: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """An API key. `digest` is a keyed hash of its secret; the secret itself is never recorded."""
-
-    id: str
-    principal: str
-    name: str
-    default_cube: str
-    digest: str
-    created_at_us: int
-    expires_at_us: int | None
-    revoked_at_us: int | None
-    order: int
-
-    def live(self, now_us: int) -> bool:
-        """Whether the key still counts: neither revoked nor expired."""
-        return self.revoked_at_us is None and (self.expires_at_us is None or now_us < self.expires_at_us)
-
-
-@dataclass(frozen=True, slots=True)
-class CubeRecord:
-    """A catalogue entry. `revision` is the version of the last event about the cube.
-
-    `created_by` and `archived_by` name the requests that did it, so that a repeat of one is known as such.
-    """
-
-    id: str
-    owner: str
-    name: str
-    policy: dict[str, Any]
-    created_at_us: int
-    created_by: str
-    order: int
-    revision: int
-    grants: dict[str, Role] = field(default_factory=dict)
-    archived: bool = False
-    archived_by: str = ""
 
 
 @dataclass(slots=True)
@@ -94,6 +46,10 @@ class Records:
                 self._key(event, payload)
             case EventType.CUBE_REGISTERED | EventType.CUBE_ARCHIVED:
                 self._cube(event, payload)
+            case EventType.CUBE_IMPORTED | EventType.CUBE_RELEASED:
+                released = event.type is EventType.CUBE_RELEASED
+                cube = self.cubes[payload["id"]]
+                self.cubes[cube.id] = replace(cube, importing="", released=released, revision=event.version)
             case EventType.GRANT_PUT | EventType.GRANT_REMOVED:
                 self._grant(event, payload)
             case EventType.JOB_RECORDED:
@@ -140,6 +96,7 @@ class Records:
             created_by=event.request_id,
             order=event.version,
             revision=event.version,
+            importing=payload.get("importing", ""),
         )
 
     def _grant(self, event: Event, payload: dict[str, Any]) -> None:
@@ -197,7 +154,7 @@ class SystemState:
         touched = {cube.owner, *cube.grants, payload.get("principal", cube.owner)}
         for principal in touched:
             role = cube.owner == principal or principal in cube.grants
-            if role and not cube.archived:
+            if role and not cube.hidden:
                 self.cubes_of.setdefault(principal, set()).add(cube.id)
             else:
                 self.cubes_of.get(principal, set()).discard(cube.id)
@@ -257,13 +214,15 @@ class SystemState:
 
 
 _ABOUT_CUBES = frozenset(
-    {EventType.CUBE_REGISTERED, EventType.CUBE_ARCHIVED, EventType.GRANT_PUT, EventType.GRANT_REMOVED}
+    {
+        EventType.CUBE_REGISTERED,
+        EventType.CUBE_IMPORTED,
+        EventType.CUBE_RELEASED,
+        EventType.CUBE_ARCHIVED,
+        EventType.GRANT_PUT,
+        EventType.GRANT_REMOVED,
+    }
 )
-
-
-def access_of(cube: CubeRecord) -> CubeAccess:
-    """A catalogue entry as hosts know it."""
-    return CubeAccess(cube.id, cube.owner, dict(cube.grants), cube.archived, cube.revision, cube.name, cube.policy)
 
 
 def cluster_access_of(records: Records, revision: int = 0) -> ClusterAccess:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from serve.cli.archives import export_cube, import_cube
 from serve.cli.session import Failure, Session, as_json, console, pass_session, print_json, table
 from serve.client_types import Cube
 
@@ -123,6 +124,10 @@ def grant(session: Session, cube_id: str, principal: str, role: str) -> None:
         else:
             memos.grant(cube_id, principal, role)
     click.echo(f"{principal}: {role} on {cube_id}")
+
+
+cube.add_command(export_cube)
+cube.add_command(import_cube)
 
 
 def _count(item: Cube) -> int:

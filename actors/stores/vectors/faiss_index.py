@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from actors.errors import Corrupted, StorageUnavailable
-from actors.memory.ports import Mask, Vectors
+from actors.memory.ports import Mask, RowNumbers, Vectors
 from actors.stores.location import StorageSpec
 from actors.stores.vectors.graph import GRAPH_FROM_ROWS, RowGraph
 from actors.stores.vectors.graph_building import GraphBuilder
@@ -103,6 +103,11 @@ class FaissVectorIndex:
         cube = self._opened(cube_id)
         with cube.lock:
             return cube.search(query, allowed, k)
+
+    def read(self, cube_id: str, rows: Sequence[int]) -> tuple[RowNumbers, Vectors]:
+        cube = self._opened(cube_id)
+        with cube.lock:
+            return cube.read(np.sort(np.asarray(rows, dtype=np.int64)))
 
     def _opened(self, cube_id: str) -> OpenCube:
         with self._guard:

@@ -16,15 +16,16 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from actors.errors import ConfigError, NewerFormat
-from actors.memory.ports import Mask, Vectors
+from actors.memory.ports import Mask, RowNumbers, Vectors
 from actors.stores.vectors import milvus_statements as say
 from actors.stores.vectors.milvus_connection import MilvusConnection, NotLoaded
-from actors.stores.vectors.milvus_schema import create_collection
+from actors.stores.vectors.milvus_schema import create_collection, read_listed
 from actors.stores.vectors.milvus_statements import CUBE, ENTITY, NOTE, RECORD, ROW, VECTOR, Rows, SearchBounds
 from actors.stores.vectors.segments import STORED
 from actors.stores.vectors.store import VectorStoreSpec
@@ -201,6 +202,16 @@ class MilvusVectorIndex:
             )
         )
         return [(int(hit["entity"][ROW]), float(hit["distance"])) for hit in found[0]]
+
+    def read(self, cube_id: str, rows: Sequence[int]) -> tuple[RowNumbers, Vectors]:
+        wanted = np.sort(np.asarray(rows, dtype=np.int64))
+        self._join()
+        read = partial(read_listed, collection=self._collection, timeout_s=self._timeout_s)
+        listed = say.in_lists(say.cube_key(cube_id), wanted, self._bounds)
+        found = dict(held for expression in listed for held in self._run(partial(read, expression=expression)))
+        there = [int(row) for row in wanted if int(row) in found]
+        vectors = np.array([found[row] for row in there], dtype=np.float32).reshape(-1, self._note.dimension)
+        return np.array(there, dtype=np.int64), vectors
 
     def held_bytes(self, cube_id: str) -> int:
         """Vectors are the server's to hold."""

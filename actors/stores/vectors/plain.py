@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actors.memory.ports import Mask, Vectors
+from actors.memory.ports import Mask, RowNumbers, Vectors
 
 
 class PlainVectorIndex:
@@ -38,6 +38,13 @@ class PlainVectorIndex:
             rows = [row for row in sorted(held) if row < len(allowed) and allowed[row]]
             scores = [float(np.dot(held[row], query[0])) for row in rows]
         return sorted(zip(rows, scores, strict=True), key=lambda hit: (-hit[1], hit[0]))[:k]
+
+    def read(self, cube_id: str, rows: Sequence[int]) -> tuple[RowNumbers, Vectors]:
+        with self._lock:
+            held = self._cubes.get(cube_id, {})
+            found = [row for row in sorted(rows) if row in held]
+            vectors = np.stack([held[row] for row in found]) if found else np.zeros((0, 0), dtype=np.float32)
+        return np.array(found, dtype=np.int64), vectors
 
     def held_bytes(self, cube_id: str) -> int:
         with self._lock:
