@@ -88,6 +88,5 @@ async def import_cube(
 
 
 def _check_media_type(content_type: str) -> None:
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind.startswith("multipart/") or kind == "application/x-www-form-urlencoded":
+    if content_type.strip().lower().startswith("multipart/"):
         raise MalformedBody(f"send the archive itself as the body ({MEDIA_TYPE}), not a form", reason="media-type")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
+from itertools import chain, islice
 
 from actors.errors import Corrupted, Fenced, MemosError, StorageError, StorageUnavailable
 from actors.memory.events import Event
@@ -88,14 +89,18 @@ class DeltaJournal:
         return placed
 
     def append_parts(self, parts: Iterable[Sequence[Event]]) -> Event:
-        """As ports.Journal.append_parts; fails as `append` does."""
+        """As ports.Journal.append_parts; fails as `append` does. A single part is an append like any other."""
         if self._failure is not None:
             raise copy(self._failure)
+        remaining = iter(parts)
+        leading = list(islice(remaining, 2))
+        if len(leading) == 1:
+            return self.append(leading[0])[-1]
         head = self._anchor.head
 
         def hashed() -> Iterator[Sequence[Event]]:
             nonlocal head
-            for part in parts:
+            for part in chain(leading, remaining):
                 head = extend(self._key, head, (event.hash for event in part))
                 yield part
 
