@@ -165,7 +165,7 @@ def _copy_checked(source: Path, path: str, digest: str, folder: Path, copied: Co
 
 @contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
-    """A new folder that gets its name when the block ends, and goes when it fails. Raises StateInUse for a taken name."""
+    """A new folder that gets its name when the block ends, and goes when it fails. StateInUse for a taken name."""
     partial = target.with_name(f".{target.name}.part")
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
