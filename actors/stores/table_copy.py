@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,10 +29,12 @@ log = logging.getLogger(__name__)
 
 TRIES = 50
 MANIFEST_TRIES = 5
+UNCHANGED_TRIES = 8
+PAUSE_S = 0.05
+"""Between two tries; after so many of the same anchor, what is missing is missing."""
 PIECE_BYTES = 4 << 20
 
 _LOG = "_delta_log"
-_ENTRY = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet")
 _ANCHOR = re.compile(r"anchor-\d{8}\.json")
 _MANIFEST = re.compile(r"manifest(-\d{8})?\.json")
@@ -84,7 +87,10 @@ class CopiedFiles:
 
 
 def make_private(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The folder, made with what is missing above it, open to its owner alone."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 
@@ -119,34 +125,39 @@ def copy_table(table: Location, anchors: Location, target: Path, copied: CopiedF
     """Copy a table and its anchor into the folders of the same names below `target`; the anchor, None when there is
     nothing yet. Raises Corrupted when something is missing that no compaction explains, StorageUnavailable.
     """
-    before: AnchorFile | None = None
+    seen: dict[str, int] = {}
     for _ in range(TRIES):
         anchor = newest_anchor(anchors)
         if anchor is None:
             return None
         try:
-            _copy_at(table, anchor.log_version, make_private(target / _name(table)), copied)
+            _copy_at(table, anchor, make_private(target / _name(table)), copied)
         except FileNotFoundError as error:
-            if anchor == before:
+            state = f"{anchor.name} {anchor.log_version}"
+            seen[state] = seen.get(state, 0) + 1
+            if seen[state] == UNCHANGED_TRIES:
                 raise Corrupted(f"{error} is missing", file=str(error)) from error
-            before = anchor
+            time.sleep(PAUSE_S)
             continue
         copied.put(anchor.data, make_private(target / _name(anchors)) / anchor.name)
         return anchor
     raise StorageUnavailable(f"{table.uri} changed too fast to be copied", uri=table.uri)
 
 
-def _copy_at(table: Location, version: int, target: Path, copied: CopiedFiles) -> None:
-    """Copy a table as it was at a version. Raises FileNotFoundError when some of it is gone."""
+def _copy_at(table: Location, anchor: AnchorFile, target: Path, copied: CopiedFiles) -> None:
+    """Copy a table as it was when it held what the anchor knows of. Raises FileNotFoundError when that is gone."""
     entries = table.child(_LOG)
     folder = make_private(target / _LOG)
     copied.clear(folder)
-    for name in _entries_up_to(entries, version):
+    version, names = _entries_at(entries, anchor.log_version)
+    for name in names:
         copied.copy(entries, name, folder)
     try:
         rows = pa.table(DeltaTable(str(target), version=version).get_add_actions(flatten=True)).to_pylist()
     except DeltaError as error:
         raise Corrupted(f"the log of {table.uri} cannot be read: {first_line(error)}", file=entries.uri) from error
+    if max((row["max.position"] for row in rows), default=0) != anchor.position:
+        raise FileNotFoundError(f"{table.uri} as of event {anchor.position}")  # it has gone on: so has its anchor
     named = {row["path"]: row["size_bytes"] for row in rows}
     for path in [path for path in target.iterdir() if path.is_file() and path.name not in named]:
         copied.forget(path)
@@ -158,16 +169,24 @@ def _copy_at(table: Location, version: int, target: Path, copied: CopiedFiles) -
             raise Corrupted(f"{table.name_of(name)} does not have the {size} bytes that were written", file=name)
 
 
-def _entries_up_to(entries: Location, version: int) -> list[str]:
-    """The log's files that tell of a table at a version. Raises FileNotFoundError when some are gone."""
+def _entries_at(entries: Location, version: int) -> tuple[int, list[str]]:
+    """(version, the log's files that tell of the table then): the version asked for, or that of a later checkpoint when
+    the log begins there. Raises FileNotFoundError when some are gone.
+    """
     names = set(entries.sizes())
-    checkpoints = [int(m[1]) for name in names if (m := _CHECKPOINT.fullmatch(name)) and int(m[1]) <= version]
-    newest = max(checkpoints, default=-1)
+    checkpoints = sorted(int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name)))
+    newest = max((number for number in checkpoints if number <= version), default=-1)
     wanted = [f"{number:020d}.json" for number in range(newest + 1, version + 1)]
-    for name in wanted:
-        if name not in names:
-            raise FileNotFoundError(entries.name_of(name))
-    return wanted if newest < 0 else [f"{newest:020d}.checkpoint.parquet", f"{newest:020d}.json", *wanted]
+    missing = [name for name in wanted if name not in names]
+    if missing and checkpoints and checkpoints[-1] > version:  # a compaction behind the last append
+        version = newest = checkpoints[-1]
+        wanted = []
+    elif missing:
+        raise FileNotFoundError(entries.name_of(missing[0]))
+    if newest < 0:
+        return version, wanted
+    entry = {f"{newest:020d}.json"} & names
+    return version, [f"{newest:020d}.checkpoint.parquet", *entry, *wanted]
 
 
 def copy_manifested(source: Location, target: Path, copied: CopiedFiles) -> bool:

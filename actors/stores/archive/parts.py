@@ -158,7 +158,7 @@ def decode_vectors(name: str, data: bytes, dimension: int) -> tuple[Digests, Hal
     fits = digests.shape == (rows, DIGEST_BYTES) and vectors.shape == (rows, dimension)
     if not fits or digests.dtype != np.uint8 or vectors.dtype != np.float16 or not 0 < rows <= VECTORS_PER_PART:
         raise refused(f"{name} does not hold 1 to {VECTORS_PER_PART} vectors of {dimension} dimensions", "content")
-    lengths = np.linalg.norm(vectors.astype(np.float32), axis=1)
-    if not np.all(np.abs(lengths - 1.0) < 0.01):  # False for what is no number, too
+    wide = vectors.astype(np.float32)
+    if not np.isfinite(wide).all() or not np.all(np.abs(np.linalg.norm(wide, axis=1) - 1.0) < 0.01):
         raise refused(f"{name} holds a vector that is not of unit length", "content")
     return digests, vectors
