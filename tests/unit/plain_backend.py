@@ -36,6 +36,7 @@ from actors.memory.requests import (
     ChangeMemory,
     CubeHits,
     CubeView,
+    ExportCube,
     Hit,
     IssuedKey,
     JobStatus,
@@ -53,6 +54,7 @@ from actors.memory.requests import (
     VerifyReport,
 )
 from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
+from tests.unit.plain_archives import PlainArchives
 
 T = TypeVar("T")
 KEY = b"k" * 32
@@ -82,7 +84,7 @@ class PlainCube:
 
 
 @dataclass
-class PlainBackend:
+class PlainBackend(PlainArchives):
     """Has the gateway's shape. `failures` maps a method's name to the error that it raises next."""
 
     clock: PlainClock = field(default_factory=PlainClock)
@@ -95,6 +97,9 @@ class PlainBackend:
     unanswered: list[JsonObject] = field(default_factory=list)
     searches: list[SearchCube] = field(default_factory=list)
     adds: list[AddMemories] = field(default_factory=list)
+    exports: dict[str, list[bytes]] = field(default_factory=dict)
+    requested: list[ExportCube] = field(default_factory=list)
+    closed: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(7)

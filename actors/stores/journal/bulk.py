@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from actors.errors import StorageUnavailable
 from actors.memory.events import Event
@@ -19,6 +20,13 @@ class WrittenParts:
 
     files: list[tuple[DataFile, str]] = field(default_factory=list)
     last: Event | None = None
+
+
+def only_part(parts: Iterable[Sequence[Event]]) -> tuple[Sequence[Event] | None, Iterable[Sequence[Event]]]:
+    """(the part, when there is no other; all of the parts)."""
+    remaining = iter(parts)
+    leading = list(islice(remaining, 2))
+    return leading[0] if len(leading) == 1 else None, chain(leading, remaining)
 
 
 def write_parts(location: Location, parts: Iterable[Sequence[Event]], epoch: int, first: int) -> WrittenParts:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from itertools import chain, islice
 
 from actors.errors import Corrupted, Fenced, MemosError, StorageError, StorageUnavailable
 from actors.memory.events import Event
 from actors.stores.journal.anchor import EMPTY, Anchor, Anchors, extend
-from actors.stores.journal.bulk import discard, write_parts
+from actors.stores.journal.bulk import discard, only_part, write_parts
 from actors.stores.journal.compaction import CompactionLimits, join, to_join, write_rows
 from actors.stores.journal.datafiles import DataFile, read_cube_events, read_events, read_hashes
 from actors.stores.journal.deltalog import DeltaLog
@@ -92,15 +91,14 @@ class DeltaJournal:
         """As ports.Journal.append_parts; fails as `append` does. A single part is an append like any other."""
         if self._failure is not None:
             raise copy(self._failure)
-        remaining = iter(parts)
-        leading = list(islice(remaining, 2))
-        if len(leading) == 1:
-            return self.append(leading[0])[-1]
+        single, parts = only_part(parts)
+        if single is not None:
+            return self.append(single)[-1]
         head = self._anchor.head
 
         def hashed() -> Iterator[Sequence[Event]]:
             nonlocal head
-            for part in chain(leading, remaining):
+            for part in parts:
                 head = extend(self._key, head, (event.hash for event in part))
                 yield part
 
