@@ -1,4 +1,4 @@
-"""A large archive, made up, is imported and exported: how fast, and what memory each process takes beyond the open cube.
+"""A large archive, made up, is imported and exported: how fast, and what memory processes take beyond the open cube.
 
     python -m jobs.bench.archives --url URL --key KEY --memories 100000 --chars 600 --json FILE
 
