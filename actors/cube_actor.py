@@ -27,6 +27,8 @@ from actors.memory.requests import (
     ChangeMemory,
     CubeHits,
     CubeView,
+    ExportCube,
+    ImportedCube,
     ListMemories,
     Moment,
     MoveMemory,
@@ -153,6 +155,33 @@ class CubeActor:
 
     def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
         return self._call(lambda: self._host.screen(caller, cube_id, limit))
+
+    def begin_export(self, caller: Caller, cube_id: str, request: ExportCube) -> str:
+        return self._call(lambda: self._host.begin_export(caller, cube_id, request))
+
+    def export_chunk(self, caller: Caller, name: str, number: int) -> bytes:
+        return self._call(lambda: self._host.export_chunk(caller, name, number))
+
+    def end_export(self, name: str) -> None:
+        self._host.end_export(name)
+
+    def begin_import(self, caller: Caller, access: CubeAccess, cube_name: str | None) -> None:
+        self._call(lambda: self._host.begin_import(caller, access, cube_name))
+
+    def import_chunk(self, caller: Caller, name: str, offset: int, data: bytes) -> None:
+        self._call(lambda: self._host.import_chunk(caller, name, offset, data))
+
+    def finish_import(self, caller: Caller, name: str) -> None:
+        self._call(lambda: self._host.finish_import(caller, name))
+
+    def import_outcome(self, caller: Caller, name: str, wait_s: float) -> ImportedCube | None:
+        return self._call(lambda: self._host.import_outcome(caller, name, wait_s))
+
+    def end_import(self, name: str) -> None:
+        self._host.end_import(name)
+
+    def settle_import(self, access: CubeAccess) -> bool:
+        return self._call(lambda: self._host.settle_import(access))
 
     def set_access(self, access: CubeAccess) -> None:
         self._host.set_access(access)

@@ -10,6 +10,8 @@ MemosError
 │   ├── MalformedBody         not JSON, not UTF-8, or nested too deep
 │   ├── RequestTooLarge       over a stated limit
 │   ├── BodyTooSlow           the body did not arrive in time
+│   ├── ArchiveRefused        an archive that is not one, or is damaged, or made to do harm; says what
+│   ├── NewerArchive          an archive that a newer version wrote; says which this one reads
 │   └── ContextOverflow       the question alone does not fit the model's context
 ├── AccessError
 │   ├── Unauthenticated       no key, or one that is unknown, expired or revoked
@@ -111,6 +113,14 @@ class BodyTooSlow(InvalidRequest):
 
 class RequestTooLarge(InvalidRequest):
     slug, status, title = "too-large", 413, "The request is over a limit"
+
+
+class ArchiveRefused(InvalidRequest):
+    slug, title = "archive-refused", "The archive cannot be imported"
+
+
+class NewerArchive(InvalidRequest):
+    slug, title = "archive-newer", "The archive was written by a newer version"
 
 
 class ContextOverflow(InvalidRequest):

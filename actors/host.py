@@ -20,6 +20,7 @@ from actors.audit import AuditLog
 from actors.clock import SystemClock
 from actors.discretion import Discretion
 from actors.errors import CubeNotFound, Fenced, MemosError
+from actors.host_archives import HostArchives
 from actors.host_erasure import HostErasure
 from actors.host_reading import HostReading
 from actors.host_retention import HostRetention
@@ -57,7 +58,7 @@ __all__ = ["CubeHost", "HostSpec"]
 log = logging.getLogger(__name__)
 
 
-class CubeHost(HostReading):
+class CubeHost(HostReading, HostArchives):
     """What can be asked of the cubes of the shards that one process owns."""
 
     def __init__(
@@ -70,6 +71,7 @@ class CubeHost(HostReading):
         recognizer: Recognizer | None = None,
     ) -> None:
         """Without a recognizer, a cube whose policy needs one takes nothing."""
+        HostArchives.__init__(self, spec.spool, spec.chain_key, spec.archive_bytes)
         super().__init__(spec, open_shard, open_audit, access, clock)
         self._discretion = Discretion(self._access, recognizer)
         self._time = TimeMachine(self._entered, self._access, clock, self._discretion)

@@ -166,6 +166,10 @@ class OpenCubes:
             log.error("%s; folding cube %s from the journal instead", damaged, cube_id)
             state = CubeState(cube_id)
             tail = self._folded(state, tail)
+        if tail and tail[0].version > state.version + 1 and tail[0].type is not EventType.CUBE_FORKED:
+            # of a cube that was taken in whole, and is in no snapshot yet
+            state = CubeState(cube_id)
+            tail = self._folded(state, tail)
         state.blank_rows.update(blank_rows(tail))
         for event in tail:
             if event.type is EventType.CUBE_FORKED and not state.version:
@@ -176,6 +180,16 @@ class OpenCubes:
             if event.version > state.version:
                 state.apply(event)
         return state
+
+    def adopt(self, state: CubeState, last: Event) -> None:
+        """Take in the state of a (pinned) cube whose events are all committed; `last` is the last of them. Until there
+        is a snapshot of it, the journal is where it comes from.
+        """
+        with self._guard:
+            cube = self._open[state.cube_id]
+            self._extend([last])
+        with cube.lock:
+            cube.state = state
 
     def _folded(self, state: CubeState, tail: list[Event]) -> list[Event]:
         """The cube's events up to the end of `tail`, all when it is empty; the next snapshot writes the cube anew."""

@@ -28,6 +28,7 @@ from actors.open_cubes import OpenCube, OpenCubes
 from actors.projector import Projector
 from actors.retrieval import CubeSearch, Seen, everything
 from actors.row_deltas import RowDelta
+from actors.shard_archives import ShardArchives
 from actors.snapshotting import Snapshotting
 from actors.writer import ShardWriter
 
@@ -105,6 +106,9 @@ class Shard:
         self._forks = Forks(parts.journal, self._cubes.pinned, self.writer.submit)
         self.consolidator = Consolidator(self, self._search.vectors, parts.clock, self._quiet, limits.consolidation)
         self._snapshotting = self._snapshots_of(limits)
+        self.archives = ShardArchives(
+            parts, self._cubes, self._projector, lambda: self.writer, self._snapshotting.begin, self._search.vectors
+        )
         self._erasing = self._erasing_of()
         self._snapshotting.when_due()
         self._replay.start()

@@ -30,14 +30,18 @@ from actors.stores.vectors.store import VectorBackend, VectorStoreSpec
 log = logging.getLogger(__name__)
 
 
+ARCHIVE_BYTES = 4 << 30
+"""The largest archive that is taken in where nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostSpec:
     """What a host is made of. `shards_uri` holds the truth, and the vectors, so that a host that moves embeds nothing
     again; `index_folder`, local, what is quickly rebuilt: the inverted indexes.
 
     `shards` are the numbers that this host owns, of `shard_count` in all. Its open cubes hold `open_bytes` at most,
-    beside those in use. `node_cache`, in a cluster: the folder that has each node's `index_folder` below it, by the
-    node's id.
+    beside those in use; it takes in archives of up to `archive_bytes`. `node_cache`, in a cluster: the folder that has
+    each node's `index_folder` below it, by the node's id.
     """
 
     name: str
@@ -52,6 +56,12 @@ class HostSpec:
     open_bytes: int = OPEN_BYTES
     node_cache: str = ""
     audit: AuditLimits = field(default_factory=AuditLimits)
+    archive_bytes: int = ARCHIVE_BYTES
+
+    @property
+    def spool(self) -> Path:
+        """A folder of this host's own on the node that it runs on, for what is there while it runs."""
+        return Path(self.index_folder) / "spool" / self.name
 
     def on_node(self, node: str, living: Callable[[], Container[str]]) -> HostSpec:
         """The spec of a host that runs on `node`; what nodes that are gone left in the cache is deleted."""

@@ -16,11 +16,12 @@ from actors.errors import CubeNotFound, Unauthenticated
 from actors.memory import administration
 from actors.memory.administration import SystemDraft
 from actors.memory.auditing import AuditAction, AuditQuery, AuditReport, AuditRow, Note, detail_text
-from actors.memory.catalogue import access_of
 from actors.memory.credentials import digest_secret, key_id_of, new_secret
 from actors.memory.draft import Origin
+from actors.memory.events import EventType
 from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.identity import new_id
+from actors.memory.records import access_of
 from actors.memory.requests import (
     CubeSummary,
     IssuedKey,
@@ -35,6 +36,8 @@ from actors.memory.requests import (
 from actors.memory.system import Identity
 from actors.system_parts import FirstGovernor, SystemParts
 from actors.system_shard import SystemShard
+
+__all__ = ["FirstGovernor", "SystemHost", "SystemParts"]
 
 __all__ = ["FirstGovernor", "SystemHost", "SystemParts"]
 
@@ -115,6 +118,19 @@ class SystemHost(SystemShard):
         decide = partial(administration.register_cube, caller=caller, new=new, entities=self._parts.entities)
         return access_of(self._run(caller, note, decide, new.id))
 
+    def reserve_cube(self, caller: Caller, cube_id: str, importing: str) -> CubeAccess:
+        """Take a cube id for an import. Raises AlreadyExists."""
+        note = Note(AuditAction.CREATE, detail={"what": "cube for an import"})
+        decide = partial(administration.reserve_cube, caller=caller, cube_id=cube_id, importing=importing)
+        return access_of(self._run(caller, note, decide, cube_id))
+
+    def settle_cube(self, cube_id: str, importing: str, type: EventType) -> CubeAccess:
+        """Record what became of an import. For the gateway."""
+        caller = Caller("system", "", importing)
+        note = Note(AuditAction.CREATE, detail={"what": "end of an import", "as": type.value})
+        decide = partial(administration.settle_cube, cube_id=cube_id, importing=importing, type=type)
+        return access_of(self._run(caller, note, decide, cube_id))
+
     def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
         note = Note(AuditAction.TRANSITION, detail={"what": "cube", "to": "archived"})
         decide = partial(administration.archive_cube, caller=caller, cube_id=cube_id, reason=reason)
@@ -146,7 +162,7 @@ class SystemHost(SystemShard):
             found = []
             for cube in (records.cubes[cube_id] for cube_id in ids):
                 role = Role.OWNER if governor or cube.owner == caller.principal else cube.grants[caller.principal]
-                if not cube.archived:
+                if not cube.hidden:
                     found.append((cube.order, CubeSummary(cube.id, cube.owner, role.label)))
             return self._cursors.page("cubes", caller.principal, found, limit, cursor)
 

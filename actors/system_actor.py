@@ -11,6 +11,7 @@ from actors.errors import StorageError
 from actors.instance_claim import InstanceClaim
 from actors.interpreter import take_short_turns
 from actors.memory.auditing import AuditQuery, AuditReport, AuditRow
+from actors.memory.events import EventType
 from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import JsonObject
 from actors.memory.requests import (
@@ -55,6 +56,12 @@ class SystemActor:
 
     def register_cube(self, caller: Caller, new: NewCube) -> CubeAccess:
         return self._write(lambda: self._host.register_cube(caller, new))
+
+    def reserve_cube(self, caller: Caller, cube_id: str, importing: str) -> CubeAccess:
+        return self._write(lambda: self._host.reserve_cube(caller, cube_id, importing))
+
+    def settle_cube(self, cube_id: str, importing: str, type: EventType) -> CubeAccess:
+        return self._write(lambda: self._host.settle_cube(cube_id, importing, type))
 
     def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
         return self._write(lambda: self._host.archive_cube(caller, cube_id, reason))

@@ -60,7 +60,7 @@ class SystemShard:
                 "epoch": self._parts.journal.epoch,
                 "position": self._parts.journal.position,
                 "principals": len(records.principals),
-                "cubes": sum(not cube.archived for cube in records.cubes.values()),
+                "cubes": sum(not cube.hidden for cube in records.cubes.values()),
                 "jobs": len(records.jobs),
             }
 

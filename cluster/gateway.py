@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +26,9 @@ from actors.memory.requests import (
     CubeHits,
     CubeSummary,
     CubeView,
+    ExportCube,
     Hit,
+    ImportCube,
     IssuedKey,
     KeyView,
     ListMemories,
@@ -43,6 +45,7 @@ from actors.memory.requests import (
 )
 from actors.memory.system import Identity
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
+from cluster.archives import ArchiveCalls, Calls
 from cluster.calling import RetryRule, repeated
 from cluster.cube_audit import CubeAudit
 from cluster.cube_calls import CubeCalls
@@ -83,6 +86,7 @@ class Gateway(LineageCalls):
         self._cubes = CubeCalls(parts.directory, self._places)
         self._health = Health(parts.directory, parts.topology, parts.status_within_s)
         self._audits = CubeAudit(self._host, self._system)
+        self._archives = ArchiveCalls(Calls(self._system, self._host, self._once))
         self._erasure = ClusterErasure(self._host, self._hosts, self._forks_of)
         jobs, retention = parts.jobs, ClusterRetention(self._host, self._erasure)
         self.due, self.apply_retention = retention.due, retention.apply
@@ -126,7 +130,7 @@ class Gateway(LineageCalls):
 
     async def create_cube(self, caller: Caller, new: NewCube) -> CubeView:
         """Registered first, then given its first event; a host heals one that got no further than the first."""
-        await self._push(new.id, await self._system("register_cube", caller, new))
+        await self._push(new.id, await self._archives.registered(caller, new))
         view: CubeView = await self._host(new.id, "create_cube", caller, new.id)
         return view
 
@@ -142,6 +146,12 @@ class Gateway(LineageCalls):
     async def compare(self, caller: Caller, cube_id: str, request: CompareVersions) -> DifferencePage:
         page: DifferencePage = await self._host(cube_id, "compare", caller, cube_id, request)
         return page
+
+    async def export_cube(self, caller: Caller, cube_id: str, request: ExportCube) -> AsyncGenerator[bytes]:
+        return await self._archives.export_cube(caller, cube_id, request)
+
+    async def import_cube(self, caller: Caller, archive: AsyncIterator[bytes], request: ImportCube) -> CubeView:
+        return await self.read_cube(caller, await self._archives.import_cube(caller, archive, request))
 
     async def list_cubes(self, caller: Caller, limit: int, cursor: str | None) -> Page[CubeView]:
         """A page of the cubes that the caller has a role on, each with its manifest."""

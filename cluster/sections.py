@@ -91,7 +91,7 @@ class ModelSettings(Section):
 
 class LimitSettings(Section):
     """Bounds. `open_cubes` and `queue` are a shard's, `open_bytes` a host's: what its open cubes may hold; those of
-    searches, writes and reads are an HTTP replica's.
+    searches, writes and reads are an HTTP replica's. `archive_bytes` is the largest archive that is imported.
     """
 
     open_cubes: Count = 4096
@@ -109,6 +109,7 @@ class LimitSettings(Section):
     reads_at_once: Count = 32
     reads_waiting: Count = 96
     system_queue: Count = 1024
+    archive_bytes: Bytes = 4096 * MIB
 
 
 class VectorSettings(Section):

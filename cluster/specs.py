@@ -64,6 +64,7 @@ def host_spec(plan: Plan, number: int) -> HostSpec:
             snapshot_events=limits.snapshot_events,
             index_wait_s=limits.index_wait_s,
         ),
+        archive_bytes=limits.archive_bytes,
         node_cache=str(settings.cache_folder) if settings.ray.address else "",
     )
 

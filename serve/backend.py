@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from actors.listing_differences import DifferencePage
@@ -20,6 +20,8 @@ from actors.memory.requests import (
     ChangeMemory,
     CubeHits,
     CubeView,
+    ExportCube,
+    ImportCube,
     IssuedKey,
     JobView,
     KeyView,
@@ -103,6 +105,16 @@ class Cubes(Protocol):
         ...
 
     async def compare(self, caller: Caller, cube_id: str, request: CompareVersions) -> DifferencePage: ...
+
+    async def export_cube(self, caller: Caller, cube_id: str, request: ExportCube) -> AsyncGenerator[bytes]:
+        """The bytes of an archive; what may be refused was checked when this returns. Close the generator."""
+        ...
+
+    async def import_cube(self, caller: Caller, archive: AsyncIterator[bytes], request: ImportCube) -> CubeView:
+        """The cube that an archive became, whole; none when this raises. Raises as soon as something is wrong with what
+        has arrived.
+        """
+        ...
 
     async def verify(self, caller: Caller, cube_id: str) -> VerifyReport: ...
 

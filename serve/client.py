@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from serve.client_archives import CubeArchives
 from serve.client_lineage import LineageMethods
 from serve.client_time import TimeMethods
 from serve.client_transport import MemosConnectionError, MemosHTTPError, Transport, path_of
@@ -43,7 +44,7 @@ __all__ = ["MemosClient", "MemosConnectionError", "MemosHTTPError"]
 T = TypeVar("T")
 
 
-class MemosClient(LineageMethods, TimeMethods):
+class MemosClient(LineageMethods, TimeMethods, CubeArchives):
     """A connection to one server. Every method raises MemosHTTPError with what the server's problem says.
 
     Reads are retried on 429, 503 and lost connections, and so are adds, which carry an idempotency key; nothing else.

@@ -21,13 +21,13 @@ from actors.errors import (
     PrincipalNotFound,
     Unauthenticated,
 )
-from actors.memory.catalogue import CubeRecord, access_of
 from actors.memory.draft import Draft, Origin, Sealer
 from actors.memory.events import Event, EventType
 from actors.memory.governance import Action, Caller, Role, authorise
 from actors.memory.identity import check_cube_id, check_principal_id
 from actors.memory.job_records import job_to_fields
 from actors.memory.policy import ENTITIES, merged_policy
+from actors.memory.records import CubeRecord, access_of
 from actors.memory.requests import JobStatus, JobView, KeyView, NewCube, NewKey
 from actors.memory.system import Records, SystemState, cluster_access_of
 
@@ -146,9 +146,9 @@ def register_cube(
     check_cube_id(new.id)
     policy = merged_policy({}, new.policy, entities)
     known = draft.records.cubes.get(new.id)
-    if known is not None:
+    if known is not None and not known.released:
         same = (known.owner, known.created_by, known.fork) == (caller.principal, origin.request_id, new.fork)
-        if same and not known.archived:
+        if same and not known.hidden:
             return known
         raise AlreadyExists(f"the cube id {new.id!r} is taken; choose another", cube=new.id)
     payload: dict[str, Any] = {"id": new.id, "owner": caller.principal, "name": new.name, "policy": policy}
@@ -158,6 +158,34 @@ def register_cube(
         payload |= {"shard": new.shard, "fork": [source, new.fork.version]}
     draft.emit(origin, EventType.CUBE_REGISTERED, payload)
     return draft.records.cubes[new.id]
+
+
+def reserve_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: str, importing: str) -> CubeRecord:
+    """Record a cube that an import is going to fill, owned by the caller: hidden, and its id taken. A repeat for the
+    same import changes nothing.
+    """
+    check_live(draft.records, caller, origin.at_us)
+    check_cube_id(cube_id)
+    known = draft.records.cubes.get(cube_id)
+    if known is not None and not known.released:
+        if known.owner == caller.principal and known.importing == importing:
+            return known
+        raise AlreadyExists(f"the cube id {cube_id!r} is taken; choose another", cube=cube_id)
+    payload = {"id": cube_id, "owner": caller.principal, "name": "", "policy": merged_policy({}, {})}
+    draft.emit(origin, EventType.CUBE_REGISTERED, {**payload, "importing": importing})
+    return draft.records.cubes[cube_id]
+
+
+def settle_cube(draft: SystemDraft, origin: Origin, cube_id: str, importing: str, type: EventType) -> CubeRecord:
+    """Record what became of an import: `cube.imported`, it is there, or `cube.released`, its id is free. Of an import
+    that is settled already, nothing. For the gateway, which knows.
+    """
+    known = draft.records.cubes.get(cube_id)
+    if known is None:
+        raise CubeNotFound(f"no cube {cube_id!r}", cube=cube_id)
+    if known.importing == importing:
+        draft.emit(origin, type, {"id": cube_id, "importing": importing})
+    return draft.records.cubes[cube_id]
 
 
 def archive_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: str, reason: str) -> CubeRecord:

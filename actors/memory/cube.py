@@ -31,6 +31,10 @@ SNAPSHOT_FORMAT = 3
 """Of the JSON values of a state. 2 has rows of one interval each, and no forks."""
 
 
+META = frozenset({EventType.CUBE_CREATED, EventType.CUBE_CHANGED, EventType.CUBE_FORKED, EventType.CUBE_IMPORTED})
+"""Events about the cube itself."""
+
+
 @dataclass(slots=True)
 class CubeState:
     """The fold of a cube's events. Not thread-safe: its owner guards it.
@@ -68,6 +72,8 @@ class CubeState:
     """Where it left its origin, None for a cube that is no fork. Its memories of before may carry the origin's id
     inside; every method that answers memories puts that right.
     """
+    imported: dict[str, Any] = field(default_factory=dict)
+    """What its first event says of the archive that it was imported from; empty when it was not."""
 
     def apply(self, event: Event) -> RowChange:
         """Fold the cube's next event in. Events must come in order of version, each once."""
@@ -77,7 +83,7 @@ class CubeState:
         self.recorded_at_us.append(event.recorded_at_us)
         self.held_bytes += EVENT_BYTES + self.origins.note(event.version, event.principal, event.request_id)
         change = RowChange()
-        if event.type in (EventType.CUBE_CREATED, EventType.CUBE_CHANGED, EventType.CUBE_FORKED):
+        if event.type in META:
             self._apply_meta(event)
         elif event.type is EventType.CUBE_ROLLED_BACK:
             change = self._apply_rollback(event)
@@ -94,6 +100,8 @@ class CubeState:
 
     def _apply_meta(self, event: Event) -> None:
         payload = event.payload()
+        if event.type is EventType.CUBE_IMPORTED:
+            self.imported = payload
         if event.type is not EventType.CUBE_CHANGED:
             self.owner, self.created_at_us = payload.get("owner", ""), event.recorded_at_us
         if event.type is EventType.CUBE_FORKED and event.content is not None:
@@ -275,6 +283,7 @@ class CubeState:
             ],
             "outcomes": [[k, o.request_digest, o.version, list(o.memory_ids)] for k, o in self.outcomes.items()],
             "recorded_at_us": self.recorded_at_us.tolist(),
+            "imported": self.imported,
             "meta_history": [list(m) for m in self.meta_history],
             "origins": self.origins.to_snapshot(),
             "erased": [[mid, *astuple(erased)] for mid, erased in self.erased.items()],
@@ -314,6 +323,7 @@ class CubeState:
             erased={mid: Erased.from_values(*values) for mid, *values in data.get("erased", ())},
             receipts={root: Receipt.from_fields(said) for root, said in data.get("receipts", {}).items()},
             fork=ForkPoint(*data["fork"]) if data.get("fork") else None,
+            imported=data.get("imported", {}),
         )
         state.held_bytes += EVENT_BYTES * state.version + OUTCOME_BYTES * len(state.outcomes)
         state.held_bytes += state.origins.held_bytes + state.relations.held_bytes

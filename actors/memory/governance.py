@@ -49,6 +49,7 @@ class Action(StrEnum):
     VERIFY = "verify"
     GRANT = "grant"
     AUDIT = "audit"
+    EXPORT = "export"
 
 
 NEEDED: dict[Action, Role] = {
@@ -63,6 +64,7 @@ NEEDED: dict[Action, Role] = {
     Action.FREEZE: Role.CURATOR,
     Action.ERASE: Role.CURATOR,
     Action.ROLL_BACK: Role.CURATOR,
+    Action.EXPORT: Role.CURATOR,
     Action.CONFIGURE: Role.OWNER,
     Action.ERASE_CUBE: Role.OWNER,
     Action.GRANT: Role.OWNER,
@@ -96,6 +98,8 @@ class CubeAccess:
     owner: str
     grants: Mapping[str, Role] = field(default_factory=dict)
     archived: bool = False
+    importing: str = ""
+    """The import that is to fill the cube; until it is done the cube is hidden, and its id taken."""
     revision: int = 0
     name: str = ""
     policy: Mapping[str, Any] = field(default_factory=dict)
@@ -133,7 +137,7 @@ class AccessSource(Protocol):
 
 def role_on(caller: Caller, cluster: ClusterAccess, cube: CubeAccess | None) -> Role | None:
     """The caller's role on the cube; governors own every cube. None hides the cube."""
-    if cube is None or cube.archived:
+    if cube is None or cube.archived or cube.importing:
         return None
     return Role.OWNER if caller.principal in cluster.governors else cube.role_of(caller.principal)
 

@@ -19,10 +19,12 @@ from actors.memory.events import Event
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dimension), rows of unit length."""
 
+RowNumbers = npt.NDArray[np.int64]
+"""Shape (rows,): numbers of rows of a cube."""
+
 Mask = npt.NDArray[np.bool_]
 """Shape (rows,): which rows of a cube may be answered."""
 
-RowNumbers = npt.NDArray[np.int64]
 """Shape (rows,): numbers of rows of a cube."""
 
 
@@ -39,6 +41,13 @@ class Journal(Protocol):
     @property
     def position(self) -> int:
         """Position of the last committed event, 0 when empty."""
+        ...
+
+    def append_parts(self, parts: Iterable[Sequence[Event]]) -> Event:
+        """Commit the events of all parts, of which there is one at least, in order, all or none; the last, with its
+        position. Parts are taken one at a time and not kept. Durable, and raises, as `append`; what `parts` raises
+        comes out as it is, with nothing committed.
+        """
         ...
 
     def append(self, events: Sequence[Event]) -> list[Event]:

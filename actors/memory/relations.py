@@ -102,11 +102,12 @@ class Relations:
         self, memory_id: str, memory: Memory | None, sign: int, history: History, within: Mapping[str, int]
     ) -> None:
         """Add a memory, and `within` it what is merged into it, to all that it is a duplicate of; or take it away."""
-        number = sign * (1 + within.get(memory_id, 0))
+        number, passed = sign * (1 + within.get(memory_id, 0)), {memory_id}
         while memory is not None and memory.links.absorption is Absorption.DUPLICATE:
             target = memory.links.into
-            if target not in history:  # it was erased
+            if target not in history or target in passed:  # it was erased
                 return
+            passed.add(target)
             total = self.repeats.get(target, 0) + number
             if total:
                 self.repeats[target] = total

@@ -321,3 +321,30 @@ class JobView:
     result: Mapping[str, Any] | None = None
     started_at_us: int | None = None
     ended_at_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportCube:
+    """An archive of a cube as of a moment, None for now; with every version of its memories, or as they stood."""
+
+    as_of: Moment | None = None
+    history: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCube:
+    """What an archive is to become. `cube_id` None: the id that it names; `name` None: its name."""
+
+    cube_id: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedCube:
+    """What became of an archive. Of `rows` texts, `vectors` came with their vectors; the others are being embedded."""
+
+    cube_id: str
+    version: int
+    memories: int
+    vectors: int
+    rows: int

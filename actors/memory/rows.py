@@ -149,7 +149,7 @@ class Rows:
         self.closed_rows.pop(memory_id, None)
         self.expiring.pop(memory_id, None)
         rows = tuple(row for row, held in enumerate(self.memory_ids) if held == memory_id)
-        first_since = self._first_since()
+        first_since = self.first_since()
         for row in rows:
             self.since[row] = self.until[row] = first_since[row]
             self.memories[row] = blank(memory_id)
@@ -209,7 +209,7 @@ class Rows:
 
     def cut(self, version: int, cube_id: str) -> Rows:
         """The rows as they were at a version of the cube, `cube_id`, as a fork of it has them."""
-        first_since = self._first_since()
+        first_since = self.first_since()
         count = bisect_right(first_since, version)
         rows = Rows(self.memory_ids[:count], self.memories[:count], self.since[:count], self.until[:count])
         last: dict[int, int] = {}
@@ -237,7 +237,7 @@ class Rows:
             rows.lineage = (*ancestors, (holder, count))
         return rows
 
-    def _first_since(self) -> array[int]:
+    def first_since(self) -> array[int]:
         first = self.since[:]
         for place in range(len(self.past_row) - 1, -1, -1):
             first[self.past_row[place]] = self.past_since[place]
@@ -274,7 +274,7 @@ class Rows:
             past_until=past_until,
             lineage=tuple((held_in, end) for held_in, end in stored.get("lineage", ())),
         )
-        for memory_id, since in zip(stored["memory_ids"], rows._first_since(), strict=True):
+        for memory_id, since in zip(stored["memory_ids"], rows.first_since(), strict=True):
             revisions = history.get(memory_id)
             if revisions is None:  # it was erased
                 memory = blank(memory_id)

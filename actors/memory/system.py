@@ -10,11 +10,11 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from actors.memory.catalogue import CubeRecord, access_of, erased_record, fork_point
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.identity import SYSTEM_CUBE_ID
 from actors.memory.job_records import fields_of, job_from_fields, job_to_fields
+from actors.memory.records import CubeRecord, KeyRecord, PrincipalRecord, access_of, erased_record, fork_point
 from actors.memory.requests import JobView, KeyView, PrincipalView
 
 
@@ -26,35 +26,6 @@ class Identity:
     governor: bool
     default_cube: str
     expires_at_us: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class PrincipalRecord:
-    """`order` is the version of the event that recorded it first: lists are sorted by it."""
-
-    id: str
-    governor: bool
-    created_at_us: int
-    order: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """An API key. `digest` is a keyed hash of its secret; the secret itself is never recorded."""
-
-    id: str
-    principal: str
-    name: str
-    default_cube: str
-    digest: str
-    created_at_us: int
-    expires_at_us: int | None
-    revoked_at_us: int | None
-    order: int
-
-    def live(self, now_us: int) -> bool:
-        """Whether the key still counts: neither revoked nor expired."""
-        return self.revoked_at_us is None and (self.expires_at_us is None or now_us < self.expires_at_us)
 
 
 @dataclass(slots=True)
@@ -80,6 +51,10 @@ class Records:
                 self.cubes[payload["id"]] = erased_record(payload, event.version)
             case EventType.CUBE_REGISTERED | EventType.CUBE_ARCHIVED:
                 self._cube(event, payload)
+            case EventType.CUBE_IMPORTED | EventType.CUBE_RELEASED:
+                released = event.type is EventType.CUBE_RELEASED
+                cube = self.cubes[payload["id"]]
+                self.cubes[cube.id] = replace(cube, importing="", released=released, revision=event.version)
             case EventType.GRANT_PUT | EventType.GRANT_REMOVED:
                 self._grant(event, payload)
             case EventType.JOB_RECORDED:
@@ -128,6 +103,7 @@ class Records:
             revision=event.version,
             shard=payload.get("shard"),
             fork=fork_point(payload.get("fork")),
+            importing=payload.get("importing", ""),
         )
 
     def _grant(self, event: Event, payload: dict[str, Any]) -> None:
@@ -189,7 +165,7 @@ class SystemState:
         touched = {cube.owner, *cube.grants, payload.get("principal", cube.owner)}
         for principal in touched:
             role = cube.owner == principal or principal in cube.grants
-            if role and not cube.archived:
+            if role and not cube.hidden:
                 self.cubes_of.setdefault(principal, set()).add(cube.id)
             else:
                 self.cubes_of.get(principal, set()).discard(cube.id)
@@ -268,6 +244,8 @@ _ABOUT_CUBES = frozenset(
         EventType.CUBE_REGISTERED,
         EventType.CUBE_ARCHIVED,
         EventType.CUBE_ERASED,
+        EventType.CUBE_IMPORTED,
+        EventType.CUBE_RELEASED,
         EventType.GRANT_PUT,
         EventType.GRANT_REMOVED,
     }

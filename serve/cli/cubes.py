@@ -7,6 +7,7 @@ from collections import Counter
 import click
 from rich.progress import Progress
 
+from serve.cli.archives import export_cube, import_cube
 from serve.cli.memory import show_receipt
 from serve.cli.session import (
     Failure,
@@ -184,6 +185,10 @@ def grant(session: Session, cube_id: str, principal: str, role: str) -> None:
         else:
             memos.grant(cube_id, principal, role)
     click.echo(f"{principal}: {role} on {cube_id}")
+
+
+cube.add_command(export_cube)
+cube.add_command(import_cube)
 
 
 def _count(item: Cube) -> int:

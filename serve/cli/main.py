@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from serve.cli.audit import audit
+from serve.cli.backups import backup, restore
 from serve.cli.cubes import cube
 from serve.cli.jobs import bench, job
 from serve.cli.keys import key
@@ -33,7 +34,24 @@ def memos(context: click.Context, state: Path | None, url: str, key: str) -> Non
         context.obj = Session(url, key, state)
 
 
-for _command in (up, down, status, doctor, demo, key, add, search, chat, memory, cube, audit, job, bench):
+for _command in (
+    up,
+    down,
+    backup,
+    restore,
+    status,
+    doctor,
+    demo,
+    key,
+    add,
+    search,
+    chat,
+    memory,
+    cube,
+    audit,
+    job,
+    bench,
+):
     memos.add_command(_command)
 
 

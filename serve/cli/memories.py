@@ -64,7 +64,7 @@ def search(
 ) -> None:
     """Search CUBES for what answers the query."""
     with session.client() as memos:
-        answer = memos.search(query, cubes, top_k=top_k, as_of=_moment(as_of), explain=explain)
+        answer = memos.search(query, cubes, top_k=top_k, as_of=as_moment(as_of), explain=explain)
     if as_json:
         print_json(answer)
         return
@@ -85,7 +85,8 @@ def _show(rank: int, result: Result) -> None:
         click.echo(f"            {name}: {value}")
 
 
-def _moment(text: str | None) -> int | str | None:
+def as_moment(text: str | None) -> int | str | None:
+    """A version or a time as `--as-of` gives it."""
     return int(text) if text is not None and text.isdecimal() else text
 
 

@@ -13,6 +13,13 @@ BODIES_BYTES: Final = 128 * 1024 * 1024
 BODY_S: Final = 30
 """Seconds in which a body must have arrived."""
 
+ARCHIVE_S: Final = 3600
+"""Seconds in which an archive must have arrived, none of its pieces more than BODY_S after the one before. Its size is
+bounded by the setting `limits.archive_bytes`."""
+
+DRAINED_BYTES: Final = 64 * 1024 * 1024
+"""What is still read, and thrown away, of an archive that was refused, so that its sender sees why."""
+
 JSON_DEPTH: Final = 32
 """Nesting of arrays and objects in a body."""
 

@@ -150,7 +150,7 @@ class GateOut(Answer):
 
 class IngressOut(PartOut):
     """The HTTP replica that answers this; others have their own. `requests` are being answered, this one too;
-    `queries` wait to be embedded; `gates` are those of searches, writes, reads and chats.
+    `queries` wait to be embedded; `gates` are those of searches, writes, reads, chats and imports.
     """
 
     requests: int

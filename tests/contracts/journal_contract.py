@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -88,6 +88,35 @@ class JournalContract:
         assert "no erasure explains it" in journal.verify()[0]
         journal.append([chains.tombstone("a")])
         assert journal.verify() == []
+
+    def test_parts_are_committed_together_each_read_once(self, chains: Chains) -> None:
+        journal = self.open_journal()
+        first = journal.append(chains.batch("a"))
+        parts = [chains.batch("b", "b"), chains.batch("b"), chains.batch("b", "b", "b")]
+        last = journal.append_parts(iter(parts))
+        behind = journal.append(chains.batch("a"))
+        assert (last.position, journal.position) == (7, 8)
+        assert [event.at_position(0) for event in list(journal.read())[1:-1]] == [
+            event for part in parts for event in part
+        ]
+        assert list(journal.read_cube("b"))[-1] == last
+        assert [*first, *behind] == list(journal.read_cube("a"))
+        assert journal.verify() == []
+
+    def test_parts_that_cannot_be_made_leave_nothing(self, chains: Chains) -> None:
+        journal = self.open_journal()
+        placed = journal.append(chains.batch("a"))
+
+        def failing() -> Iterator[list[Event]]:
+            yield chains.batch("b")
+            yield chains.batch("b")
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            journal.append_parts(failing())
+        assert list(journal.read()) == placed
+        placed += journal.append(chains.batch("a"))
+        assert list(self.open_journal().read()) == placed
 
     def test_reading_answers_what_was_there_when_it_was_asked(self, chains: Chains) -> None:
         journal = self.open_journal()

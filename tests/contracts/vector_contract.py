@@ -68,6 +68,15 @@ class VectorIndexContract(ABC):
         index.flush(31)
         assert index.search("c", vectors[3:4], everything(31), 1)[0][0] == 30
 
+    def test_vectors_are_read_back_by_their_rows(self, index: VectorIndex) -> None:
+        vectors = unit_vectors(40)
+        index.put("c", range(10, 50), vectors)
+        index.put("d", range(3), unit_vectors(3, seed=1))
+        rows, read = index.read("c", [3, 49, 12, 10, 90])
+        assert rows.tolist() == [10, 12, 49]
+        assert np.allclose(read, vectors[[0, 2, 39]], atol=1e-3)
+        assert index.read("nobody", [0, 1])[0].tolist() == []
+
     def test_the_nearest_rows_come_first_with_their_cosines(self, index: VectorIndex) -> None:
         vectors = unit_vectors(50)
         index.put("c", range(50), vectors)

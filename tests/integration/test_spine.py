@@ -203,6 +203,7 @@ def test_a_job_runs_and_reports(system: System, tmp_path: Path) -> None:
 TINY = {
     "ingest": {"sizes": 4, "messages": "1,4", "clients": 2, "seconds": 0.2, "limit_seconds": 0.1, "limit_threads": 1},
     "search": {"memories": 40, "clients": "1,2", "seconds": 0.2, "rounds": 1, "queries": 3},
+    "archives": {"memories": 20, "chars": 60},
     "cubes": {"cubes": 6, "memories": 2, "big": 10, "opened": 2, "clients": 2},
     "neighbours": {"huge": 20, "memories": 8, "seconds": 0.4, "slow": 4, "busy": 1, "batch": 4},
     "overload": {"clients": 8, "memories": 8, "capacity_seconds": 0.3, "half_seconds": 0.5, "seconds": 0.5},

@@ -27,7 +27,7 @@ from cluster.directory import EMBEDDER, SYSTEM, LocalDirectory, Node, host_name
 from cluster.gateway import Gateway, GatewayParts
 from cluster.jobs import JobRunner
 from cluster.topology import Topology
-from tests.unit.hosts import HashEmbedder, plain_audit
+from tests.unit.hosts import HashEmbedder, plain_audit, rig_folder
 from tests.unit.system_hosts import KEY, PlainSnapshots, SystemBench
 
 SHARDS, HOSTS = 8, 2
@@ -118,7 +118,7 @@ class GatewayRig:
         self.root = self.system.root
 
     def restart(self, number: int) -> None:
-        spec = HostSpec(host_name(number), "plain", "plain", self.topology.shards_of(number), SHARDS, KEY)
+        spec = HostSpec(host_name(number), "plain", rig_folder(), self.topology.shards_of(number), SHARDS, KEY)
         self.parts[host_name(number)] = CubeHost(
             spec, self._open_shard, lambda n: plain_audit(self.audited[n]), self.system.host, SystemClock()
         )

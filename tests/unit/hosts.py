@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import secrets
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +36,14 @@ from tests.unit.test_open_cubes import DictSnapshots
 
 OWNER = Caller("olga", "key-o", "req")
 KEY = b"c" * 32
+
+
+@cache
+def rig_folder() -> str:
+    """A folder for what hosts of rigs keep in files, gone when the tests end."""
+    folder = tempfile.mkdtemp(prefix="memos-rigs-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class HashEmbedder:
@@ -101,7 +113,7 @@ class PlainRig:
         self.host = self.open()
 
     def open(self) -> CubeHost:
-        spec = HostSpec("host-0", "plain", "plain", (0,), 1, KEY, limits=self.limits, open_bytes=self.open_bytes)
+        spec = HostSpec("host-0", "plain", rig_folder(), (0,), 1, KEY, limits=self.limits, open_bytes=self.open_bytes)
         return CubeHost(
             spec,
             self._open_shard,

@@ -41,6 +41,7 @@ from actors.memory.requests import (
     ChangeMemory,
     CubeHits,
     CubeView,
+    ExportCube,
     Hit,
     IssuedKey,
     JobStatus,
@@ -61,6 +62,7 @@ from actors.memory.requests import (
 from actors.memory.screening import total
 from actors.memory.sources import shown
 from actors.redaction_gate import RedactionGate, Rule
+from tests.unit.plain_archives import PlainArchives
 from tests.unit.plain_erasing import PlainErasing
 from tests.unit.plain_recognizer import PlainRecognizer
 from tests.unit.plain_time import PlainTimeMachine
@@ -94,7 +96,7 @@ class PlainCube:
 
 
 @dataclass
-class PlainBackend(PlainTimeMachine, PlainErasing):
+class PlainBackend(PlainTimeMachine, PlainErasing, PlainArchives):
     """Has the gateway's shape. `failures` maps a method's name to the error that it raises next."""
 
     clock: PlainClock = field(default_factory=PlainClock)
@@ -111,6 +113,9 @@ class PlainBackend(PlainTimeMachine, PlainErasing):
     strangers: list[str] = field(default_factory=list)
     """Secrets that were refused."""
     recognizer: PlainRecognizer = field(default_factory=PlainRecognizer)
+    exports: dict[str, list[bytes]] = field(default_factory=dict)
+    requested: list[ExportCube] = field(default_factory=list)
+    closed: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(7)

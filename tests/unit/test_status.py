@@ -93,7 +93,7 @@ def test_every_part_tells_its_process_and_its_queue(watched: Watched) -> None:
     assert found.embedder and (found.embedder.model, found.embedder.waiting) == ("hash@1", 0)
     assert (found.ingress.requests, found.ingress.queries, found.ingress.node) == (1, 0, "n1")
     assert {kind: gate.running for kind, gate in found.ingress.gates.items()} == dict.fromkeys(
-        ("searches", "writes", "reads", "chats"), 0
+        ("searches", "writes", "reads", "chats", "imports"), 0
     )
     assert found.chat and (found.chat.model, found.chat.chats, found.chat.room) == ("plain-model", 1, 17)
     [node] = found.nodes

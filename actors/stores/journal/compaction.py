@@ -35,7 +35,8 @@ def joinable_suffix(sizes: Sequence[int], full: int) -> int:
 def to_join(files: Sequence[DataFile], limits: CompactionLimits) -> Sequence[DataFile]:
     """The files that a compaction replaces by one; none when it is not due.
 
-    The appends since the last compaction are always among them, whatever their sizes.
+    The appends since the last compaction are always among them, whatever their sizes; files of a commit of several
+    never are: they are large, and joining them would hold all of it in memory.
     """
     appended = 0
     while appended < len(files) and files[-appended - 1].appended:
@@ -43,7 +44,7 @@ def to_join(files: Sequence[DataFile], limits: CompactionLimits) -> Sequence[Dat
     if appended < limits.appends:
         return ()
     head, tail = files[: len(files) - appended], files[len(files) - appended :]
-    sizes = [file.size for file in head] + [sum(file.size for file in tail)]
+    sizes = [limits.full_bytes if file.bulk else file.size for file in head] + [sum(file.size for file in tail)]
     start = min(joinable_suffix(sizes, limits.full_bytes), len(head))
     return [*head[start:], *tail]
 

@@ -21,7 +21,7 @@ from actors.stores.location import Location, decoding_errors
 ROW_GROUP_ROWS = 16_384
 BATCH_ROWS = 4_096
 
-_NAME = re.compile(r"e(\d{8})-(\d{16})-([ac])([0-9a-f]{32})\.parquet")
+_NAME = re.compile(r"e(\d{8})-(\d{16})-([aci])([0-9a-f]{32})\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,12 @@ class DataFile:
         return _match(self.name)[3] == "a"
 
     @property
+    def bulk(self) -> str:
+        """The commit of several files that it belongs to; empty for any other file."""
+        match = _match(self.name)
+        return match[4] if match[3] == "i" else ""
+
+    @property
     def epoch(self) -> int:
         """Of the owner that wrote it."""
         return int(_match(self.name)[1])
@@ -47,6 +53,11 @@ class DataFile:
 def new_name(epoch: int, first: int, *, compacted: bool) -> str:
     """A fresh name. It tells the owner's epoch, so that what a dead owner left uncommitted is known as such."""
     return f"e{epoch:08d}-{first:016d}-{'c' if compacted else 'a'}{uuid.uuid4().hex}.parquet"
+
+
+def bulk_name(epoch: int, first: int, commit: str) -> str:
+    """The name of a file of a commit of several, `commit` being 32 hexadecimal digits that it has to itself."""
+    return f"e{epoch:08d}-{first:016d}-i{commit}.parquet"
 
 
 def epoch_of(name: str) -> int | None:

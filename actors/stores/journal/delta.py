@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 
 from actors.errors import Corrupted, Fenced, MemosError, StorageError, StorageUnavailable
 from actors.memory.erasure import Emptied
 from actors.memory.events import Event
 from actors.stores.journal.anchor import EMPTY, Anchor, Anchors, extend
+from actors.stores.journal.bulk import discard, only_part, write_parts
 from actors.stores.journal.compaction import CompactionLimits, join, to_join, write_rows
 from actors.stores.journal.datafiles import (
     DataFile,
@@ -92,8 +93,35 @@ class DeltaJournal:
             raise StorageUnavailable(error.detail, **error.facts, outcome="none") from error
         self._commit(file, statistics)
         self._files = (*self._files, file)
-        self._anchor_commit(placed)
+        self._anchor_commit(self.position, extend(self._key, self._anchor.head, (event.hash for event in placed)))
         return placed
+
+    def append_parts(self, parts: Iterable[Sequence[Event]]) -> Event:
+        """As ports.Journal.append_parts; fails as `append` does. A single part is an append like any other."""
+        if self._failure is not None:
+            raise copy(self._failure)
+        single, parts = only_part(parts)
+        if single is not None:
+            return self.append(single)[-1]
+        head = self._anchor.head
+
+        def hashed() -> Iterator[Sequence[Event]]:
+            nonlocal head
+            for part in parts:
+                head = extend(self._key, head, (event.hash for event in part))
+                yield part
+
+        written = write_parts(self._location, hashed(), self.epoch, self.position + 1)
+        if written.last is None:
+            raise ValueError("there is nothing to append")
+        try:
+            self._land(lambda: self._log.commit_all(written.files))
+        except Fenced:
+            discard(self._location, written)
+            raise
+        self._files = (*self._files, *(file for file, _ in written.files))
+        self._anchor_commit(written.last.position, head)
+        return written.last
 
     def read(self, after: int = 0) -> Iterator[Event]:
         return self._reading(after, self.position, lambda file, at: read_events(self._location, file, at))
@@ -185,8 +213,11 @@ class DeltaJournal:
     # committing
 
     def _commit(self, file: DataFile, statistics: str, replacing: Sequence[DataFile] = ()) -> None:
+        self._land(lambda: self._log.commit([file], statistics, replacing))
+
+    def _land(self, commit: Callable[[], None]) -> None:
         try:
-            self._log.commit([file], statistics, replacing)
+            commit()
         except (Fenced, StorageUnavailable) as error:
             self._failure = copy(error)
             raise
@@ -196,9 +227,8 @@ class DeltaJournal:
             # Ours is committed and durable; it is the next one that cannot be.
             self._failure = error
 
-    def _anchor_commit(self, placed: Sequence[Event]) -> None:
-        head = extend(self._key, self._anchor.head, (event.hash for event in placed))
-        self._anchor = Anchor(placed[-1].position, head, self.epoch, self._log.version)
+    def _anchor_commit(self, position: int, head: bytes) -> None:
+        self._anchor = Anchor(position, head, self.epoch, self._log.version)
         try:
             self._anchors.write(self._anchor)
         except StorageUnavailable as error:
@@ -268,7 +298,8 @@ class DeltaJournal:
             )
         ahead = [file for file in self._files if file.last > anchor.position]
         newest_epoch = max((file.epoch for file in self._files), default=0)
-        if len(ahead) > 1 or (ahead and ahead[0].first != anchor.position + 1) or newest_epoch > anchor.epoch:
+        commits = {file.bulk or file.name for file in ahead}
+        if len(commits) > 1 or (ahead and ahead[0].first != anchor.position + 1) or newest_epoch > anchor.epoch:
             raise Corrupted(
                 f"the anchor in {self._anchors.uri} stands at event {anchor.position} of {self.position}: older than "
                 "one unacknowledged commit explains, so it was put back or lost",

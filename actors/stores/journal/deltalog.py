@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -102,12 +102,19 @@ class DeltaLog:
     def commit(self, adding: Iterable[DataFile], statistics: str, removing: Iterable[DataFile] = ()) -> None:
         """Commit a data file that is durable, durably; with `removing`, in the place of others (same rows).
 
+        Raises as `commit_all` does.
+        """
+        self.commit_all([(file, statistics) for file in adding], removing)
+
+    def commit_all(self, adding: Sequence[tuple[DataFile, str]], removing: Iterable[DataFile] = ()) -> None:
+        """Commit data files that are durable, with their statistics, at once.
+
         Raises Fenced, and StorageUnavailable with the fact `outcome` "unknown" when the commit may have landed.
         """
         self.check_owner()
         now_ms, replacing = int(time.time() * 1000), list(removing)
-        added = list(adding)
-        actions: list[Any] = [AddAction(f.name, f.size, {}, now_ms, not replacing, statistics) for f in added]
+        added = [file for file, _ in adding]
+        actions: list[Any] = [AddAction(f.name, f.size, {}, now_ms, not replacing, said) for f, said in adding]
         actions += [RemoveAction(f.name, False, now_ms, f.size) for f in replacing]
         expected = self.version + 1
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -59,6 +59,9 @@ class PlainJournal:
             head = extend(self._key, storage.anchored[1], (event.hash for event in placed))
             storage.anchored = (self._position, head)
         return placed
+
+    def append_parts(self, parts: Iterable[Sequence[Event]]) -> Event:
+        return self.append([event for part in parts for event in part])[-1]
 
     def read(self, after: int = 0) -> Iterator[Event]:
         with self._storage.lock:
