@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actors.errors import InvalidRequest, PolicyUnavailable, UnknownEntityKind
-from actors.memory.retention import MAX_DAYS
 from actors.memory.screening import KINDS, KINDS_BY_NAME, RedactionMode
+
+MAX_DAYS = 36_500
 
 Policy = dict[str, dict[str, Any]]
 

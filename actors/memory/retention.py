@@ -16,7 +16,6 @@ from actors.memory.item import Memory
 from actors.memory.lifecycle import TRANSITIONS, State
 
 DAY_US = 24 * 3600 * 1_000_000
-MAX_DAYS = 36_500
 
 
 class Step(StrEnum):
