@@ -9,7 +9,6 @@ import ray
 
 from actors.errors import StorageError
 from actors.instance_claim import InstanceClaim
-from actors.interpreter import take_short_turns
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import JsonObject
 from actors.memory.requests import (
@@ -34,7 +33,6 @@ class SystemActor:
     """The system shard's owner in the cluster. Methods are SystemHost's."""
 
     def __init__(self, spec: SystemSpec, claim: InstanceClaim) -> None:
-        take_short_turns()
         self._host = opened("the system host", claim, lambda: open_system(spec))
 
     def authenticate(self, secret: str, request_id: str) -> Identity:
