@@ -11,7 +11,6 @@ from actors.embedder_actor import RemoteEmbedder
 from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
 from actors.instance_claim import InstanceClaim
-from actors.interpreter import take_short_turns
 from actors.listing_differences import DifferencePage
 from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.consolidation import ConsolidateCube, Consolidated
@@ -58,7 +57,6 @@ class CubeActor:
         system: ActorAddress,
         recognizer: RecognizerPlace,
     ) -> None:
-        take_short_turns()
         here = spec.on_node(ray.get_runtime_context().get_node_id(), _living_nodes) if spec.node_cache else spec
         self._host = opened(
             spec.name,

@@ -12,7 +12,6 @@ import ray
 
 from actors.errors import Unavailable
 from actors.footprint import footprint
-from actors.interpreter import take_short_turns
 from actors.memory.ports import JsonObject, Vectors
 from actors.remote_actor import HEALTH, ActorAddress, RemoteCalls, node_id
 
@@ -30,7 +29,6 @@ class EmbedderActor:
     """One model for the texts that come in, its threads its own. Calls that come together are embedded together."""
 
     def __init__(self, spec: EmbedderSpec) -> None:
-        take_short_turns()
         os.nice(GIVES_WAY)
         from actors.models.embedder import TransformersEmbedder  # hosts import this module without torch
         from actors.models.shared_batches import SharedBatches

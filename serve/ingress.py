@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from actors.clock import SystemClock
-from actors.interpreter import take_short_turns
 from actors.remote_actor import node_id
 from cluster.calling import RetryRule
 from cluster.directory import RayDirectory
@@ -33,7 +32,6 @@ class Ingress:
     """
 
     def __init__(self, plan: Plan, chat: DeploymentHandle[Any]) -> None:
-        take_short_turns()
         keep_replica_on_its_node()
         settings = plan.settings
         self._gateway = open_gateway(plan)
