@@ -176,7 +176,9 @@ def add(draft: CubeDraft, origin: Origin, request: AddMemories, random_bytes: Ra
 
 
 def _add(draft: CubeDraft, origin: Origin, new: NewMemory, memory_id: str) -> AddedMemory:
-    fields = _new_fields(replace(new, derived_from=tuple(_resolved(draft, named) for named in new.derived_from)))
+    if new.derived_from:
+        new = replace(new, derived_from=tuple(_resolved(draft, named) for named in new.derived_from))
+    fields = _new_fields(new)
     if new.state is State.ACTIVATED and not new.supersedes:
         memory = from_fields(fields, id=memory_id, cube_id=draft.cube_id, version=1, recorded_at_us=origin.at_us)
         repeated = draft.repeated_by(memory)
