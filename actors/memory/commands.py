@@ -134,10 +134,14 @@ def idempotency_of(chain_key: bytes, cube_id: str, principal: str, request: AddM
     """What an add's events carry: digests of (cube, principal, key) and of the request; empty without a key."""
     if not request.idempotency_key:
         return ""
-    said = [[_new_fields(m), *m.supersedes] for m in request.memories]
-    body = json.dumps(said, sort_keys=True, ensure_ascii=False)
+    body = json.dumps([_asked(m) for m in request.memories], sort_keys=True, ensure_ascii=False)
     key = keyed_digest(chain_key, "idempotency", cube_id, principal, request.idempotency_key)
     return f"{key[:32]}:{keyed_digest(chain_key, 'request', body)[:32]}"
+
+
+def _asked(new: NewMemory) -> dict[str, Any]:
+    """All that an add asks for; one that supersedes nothing reads as builds did that knew no superseding."""
+    return _new_fields(new) | ({"supersedes": list(new.supersedes)} if new.supersedes else {})
 
 
 def create(draft: CubeDraft, origin: Origin, owner: str, name: str, policy: Mapping[str, Any]) -> None:
