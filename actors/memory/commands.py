@@ -211,10 +211,14 @@ def idempotency_of(chain_key: bytes, cube_id: str, principal: str, request: AddM
     """What an add's events carry: digests of (cube, principal, key) and of the request; empty without a key."""
     if not request.idempotency_key:
         return ""
-    said = [[_new_fields(m), *m.supersedes] for m in request.memories]
-    body = json.dumps(said, sort_keys=True, ensure_ascii=False)
+    body = json.dumps([_asked(m) for m in request.memories], sort_keys=True, ensure_ascii=False)
     key = keyed_digest(chain_key, "idempotency", cube_id, principal, request.idempotency_key)
     return f"{key[:32]}:{keyed_digest(chain_key, 'request', body)[:32]}"
+
+
+def _asked(new: NewMemory) -> dict[str, Any]:
+    """All that an add asks for; one that supersedes nothing reads as builds did that knew no superseding."""
+    return _new_fields(new) | ({"supersedes": list(new.supersedes)} if new.supersedes else {})
 
 
 def create(draft: CubeDraft, origin: Origin, owner: str, name: str, policy: Mapping[str, Any]) -> None:
@@ -259,7 +263,9 @@ def add(draft: CubeDraft, origin: Origin, request: AddMemories, random_bytes: Ra
 
 
 def _add(draft: CubeDraft, origin: Origin, new: NewMemory, memory_id: str) -> AddedMemory:
-    fields = _new_fields(replace(new, derived_from=tuple(_resolved(draft, named) for named in new.derived_from)))
+    if new.derived_from:
+        new = replace(new, derived_from=tuple(_resolved(draft, named) for named in new.derived_from))
+    fields = _new_fields(new)
     if new.state is State.ACTIVATED and not new.supersedes:
         memory = from_fields(fields, id=memory_id, cube_id=draft.cube_id, version=1, recorded_at_us=origin.at_us)
         repeated = draft.repeated_by(memory)

@@ -7,6 +7,9 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any
 
+NEVER = 1 << 62
+"""A cube version that is not reached: no origin is known."""
+
 RUN_BYTES = 16
 """A run's places in the tables, without its request's id."""
 
@@ -58,7 +61,7 @@ class Origins:
     @property
     def begins(self) -> int:
         """The first cube version that is known; earlier ones were folded by a build that kept no origins."""
-        return self.since[0] if self.since else 0
+        return self.since[0] if self.since else NEVER
 
     def _run(self, run: int) -> RecordedBy:
         start = self._ends[run - 1] if run else 0

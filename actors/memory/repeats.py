@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from actors.memory.item import Form, Memory
 from actors.memory.lifecycle import State
@@ -32,13 +33,25 @@ def identity_of(memory: Memory) -> Identity:
     days means two days, and tags, metadata and the interval of validity are part of what is said: a filter for them
     must not lose what it would have found.
     """
-    text = memory.text if memory.occurred_at_us is None else resolve(memory.text, memory.occurred_at_us)
     more = ""
     if memory.tags or memory.metadata or memory.valid_from_us is not None or memory.valid_to_us is not None:
         more = json.dumps(
             [sorted(memory.tags), memory.metadata, memory.valid_from_us, memory.valid_to_us], sort_keys=True
         )
-    return (normalised(text), memory.type, memory.role, memory.speaker, more)
+    return (_said(memory.text, memory.occurred_at_us), memory.type, memory.role, memory.speaker, more)
+
+
+@lru_cache(maxsize=1024)
+def _said(text: str, at_us: int | None) -> str:
+    """The normalised text, with the date behind each relative one. An add asks three times for the same."""
+    said = normalised(text)
+    if at_us is not None and any(word in said for word in _RELATIVE_WORDS):
+        return resolve(said, at_us)
+    return said
+
+
+_RELATIVE_WORDS = ("day", "night", "tomorrow", "ago", "month", "year")
+"""Every relative date holds one of these, which is found sooner."""
 
 
 def may_absorb(memory: Memory) -> bool:

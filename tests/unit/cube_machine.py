@@ -159,7 +159,8 @@ class CubeMachine(RuleBasedStateMachine):
         revived = CubeState.from_snapshot(json.loads(json.dumps(state.to_snapshot())))
         for event in self.cube.events[cut:]:
             revived.apply(event)
-        assert revived == self.cube.state
+        for told in (CubeState.to_snapshot, CubeState.counts, lambda one: (one.relations, one.held_bytes)):
+            assert told(revived) == told(self.cube.state)
         self.cube.state = revived
 
     @rule(version=st.integers(0, 10_000))

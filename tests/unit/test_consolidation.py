@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from actors.consolidator import AUTOMATIC, ConsolidationPace
@@ -186,6 +187,18 @@ def test_a_restart_keeps_merges_and_their_origins(rig: PlainRig) -> None:
     assert [v.method for v in before.versions] == ["verbatim", "merge"]
     assert {v.by.principal for v in before.versions if v.by} == {"olga"}
     assert _add(rig, "I love green tea") and rig.host.read_memory(OWNER, "c", first, None).sources == 3
+
+
+def test_origins_that_a_snapshot_of_an_older_build_lacks_are_read_from_the_journal(rig: PlainRig) -> None:
+    [first] = _add(rig, "I love green tea")
+    rig.host.close()
+    stored = orjson.loads(rig.snapshots.stored["c"])
+    del stored["origins"]
+    rig.snapshots.stored["c"] = orjson.dumps(stored)
+    rig.reopen()
+    _add(rig, "I love green tea")
+    [version] = rig.host.lineage.provenance(OWNER, "c", ReadProvenance(first)).versions
+    assert version.by is not None and (version.by.principal, version.by.request_id) == ("olga", "req")
 
 
 def test_what_a_stranger_has_no_role_on_is_left_out_of_provenance(rig: PlainRig) -> None:

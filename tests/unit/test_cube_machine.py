@@ -1,4 +1,4 @@
-"""The machine of `cube_machine`, a short run of it: `python -m tests.unit.cube_machine` takes longer ones."""
+"""A short run of the machine of `cube_machine`; `python -m tests.unit.cube_machine` takes longer ones."""
 
 from __future__ import annotations
 

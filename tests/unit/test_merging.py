@@ -102,6 +102,14 @@ def test_the_answer_to_a_repeated_add_says_the_states_of_the_first() -> None:
     assert _add(cube, "tea", "tea", key="k") == first
 
 
+def test_what_is_superseded_is_part_of_what_a_key_was_used_for() -> None:
+    plain, other = NewMemory("I live in Oslo"), NewMemory("I live in Oslo", supersedes=("mem_1",))
+    digests = {idempotency_of(KEY, "c", "olga", AddMemories((new,), "k")) for new in (plain, other)}
+    assert len(digests) == 2
+    # as it was before anything could be superseded: a key that was used then still names the same request
+    assert idempotency_of(KEY, "c", "olga", AddMemories((plain,), "k")).endswith(":93acff40e0776750f777712e063f891f")
+
+
 def test_a_generated_memory_is_out_of_retrieval_until_it_is_confirmed_and_absorbs_nothing() -> None:
     cube = HandDriven()
     waiting = _id(cube, NewMemory("tea", state=State.GENERATED))
