@@ -23,6 +23,7 @@ from actors.stores.vectors.plain import PlainVectorIndex
 from tests.unit.cubes import HandDriven, allow_all
 from tests.unit.indexing import DIMENSION, remember
 from tests.unit.test_cube_search import Rig
+from tests.unit.test_time_machine import fork_of
 
 WORDS = ("tea", "coffee", "garden", "harbour", "Ann", "Ben", "Friday", "music", "rain", "letters")
 
@@ -78,6 +79,22 @@ def test_recorded_answers_are_given_again(stores: Stores, words: WordLimits, see
     embedded = [text for batch in rig.embedder.batches for text in batch if ": " in text]
     assert len(embedded) == len(cube.state.rows), "what comes back is not embedded again"
     rig.close()
+
+
+def test_a_replay_of_a_forks_first_event_brings_every_row_that_it_inherits() -> None:
+    cube = HandDriven()
+    known, gone = remember(cube, NewMemory("tea"), NewMemory("coffee"))
+    cube.run(lambda d, o: move(d, o, MoveMemory(gone, State.ARCHIVED), allow_all))
+    fork = fork_of(cube, cube.state.version, "f")
+    remember(fork, NewMemory("water"))
+    first = fork.state.version - 1
+    replayed = RowDelta.since(fork.state, first)
+    opened = [(row.text, row.place) for delta in replayed if (row := delta.opened) is not None]
+    assert opened == [("tea", None), ("coffee", None), ("water", 0)], "inherited vectors are the origin's"
+    assert [delta.closed.text for delta in replayed if delta.closed is not None] == ["coffee"]
+    later = RowDelta.since(fork.state, first + 1)
+    assert [delta.opened.text for delta in later if delta.opened is not None] == ["water"]
+    assert known in fork.state.history
 
 
 def test_only_the_last_part_of_what_an_event_did_moves_the_position() -> None:
