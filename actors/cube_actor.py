@@ -11,6 +11,7 @@ from actors.embedder_actor import RemoteEmbedder
 from actors.errors import Fenced, MemosError
 from actors.host import CubeHost, HostSpec
 from actors.instance_claim import InstanceClaim
+from actors.interpreter import take_short_turns
 from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
@@ -38,6 +39,7 @@ class CubeActor:
     """An owner of shards in the cluster. Methods are CubeHost's."""
 
     def __init__(self, spec: HostSpec, claim: InstanceClaim, embedder: ActorAddress, system: ActorAddress) -> None:
+        take_short_turns()
         here = spec.on_node(ray.get_runtime_context().get_node_id(), _living_nodes) if spec.node_cache else spec
         self._host = opened(
             spec.name, claim, lambda: CubeHost.open(here, RemoteEmbedder(embedder), RemoteAccess(system))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,11 +12,15 @@ import ray
 
 from actors.errors import Unavailable
 from actors.footprint import footprint
+from actors.interpreter import take_short_turns
 from actors.memory.ports import JsonObject, Vectors
 from actors.remote_actor import HEALTH, ActorAddress, RemoteCalls, node_id
 
 if TYPE_CHECKING:
     from actors.models.embedder import EmbedderSpec
+
+GIVES_WAY = 5
+"""Niceness: beside a query that somebody waits for, what comes in is embedded a little later."""
 
 MODEL_WAIT_S = 60.0
 EMBED_TIMEOUT_S = 300.0
@@ -25,6 +30,8 @@ class EmbedderActor:
     """One model for the texts that come in, its threads its own. Calls that come together are embedded together."""
 
     def __init__(self, spec: EmbedderSpec) -> None:
+        take_short_turns()
+        os.nice(GIVES_WAY)
         from actors.models.embedder import TransformersEmbedder  # hosts import this module without torch
         from actors.models.shared_batches import SharedBatches
 

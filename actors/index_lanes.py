@@ -31,9 +31,9 @@ class ProjectorPace:
 
     embed_batch: int = 128
     lexical_batch: int = 2000
-    lexical_linger_s: float = 0.25
+    lexical_linger_s: float = 1.0
     flush_rows: int = 512
-    idle_s: float = 0.2
+    idle_s: float = 1.0
     first_pause_s: float = 0.1
     longest_pause_s: float = 10.0
     worth_waiting: int = 64

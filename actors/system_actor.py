@@ -9,6 +9,7 @@ import ray
 
 from actors.errors import StorageError
 from actors.instance_claim import InstanceClaim
+from actors.interpreter import take_short_turns
 from actors.memory.auditing import AuditQuery, AuditReport, AuditRow
 from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import JsonObject
@@ -34,6 +35,7 @@ class SystemActor:
     """The system shard's owner in the cluster. Methods are SystemHost's."""
 
     def __init__(self, spec: SystemSpec, claim: InstanceClaim) -> None:
+        take_short_turns()
         self._host = opened("the system host", claim, lambda: open_system(spec))
 
     def authenticate(self, secret: str, request_id: str) -> Identity:

@@ -99,8 +99,10 @@ class LimitSettings(Section):
     index_wait_s: Annotated[float, Field(gt=0)] = 5.0
     host_concurrency: Count = 64
     searches_at_once: Count = 8
+    searches_beside_writes: Count = 6
     searches_waiting: Count = 56
     writes_at_once: Count = 64
+    writes_beside_searches: Count = 6
     writes_waiting: Count = 64
     reads_at_once: Count = 32
     reads_waiting: Count = 96

@@ -30,13 +30,24 @@ than one that is served."""
 
 @dataclass(frozen=True, slots=True)
 class GateLimits:
-    """`running` are worked on at once, at most three quarters of them for one principal; `waiting` may wait."""
+    """`running` are worked on at once, at most three quarters of them for one principal; `waiting` may wait. While
+    another gate takes the processor, too, `beside` are worked on at once; 0: as many as ever.
+    """
 
     running: int
     waiting: int
+    beside: int = 0
+
+    @property
+    def crowded(self) -> GateLimits:
+        """What holds meanwhile: the line is shorter in the same measure, so that nobody waits in it for longer."""
+        if not self.beside or self.beside >= self.running:
+            return self
+        return GateLimits(self.beside, max(self.beside, self.waiting * self.beside // self.running))
 
     @property
     def of_one_key(self) -> int:
+        """The places that one principal may have."""
         return max(1, self.running * 3 // 4)
 
 
@@ -46,8 +57,8 @@ class AdmissionLimits:
     and share their commits; how many chats run is the model's to bound.
     """
 
-    searches: GateLimits = GateLimits(8, 56)
-    writes: GateLimits = GateLimits(64, 64)
+    searches: GateLimits = GateLimits(8, 56, beside=6)
+    writes: GateLimits = GateLimits(64, 64, beside=6)
     reads: GateLimits = GateLimits(32, 96)
     chats: GateLimits = GateLimits(64, 64)
 
@@ -82,6 +93,10 @@ class Gate:
         self._running: dict[str, int] = {}
         self._lines: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._overflowed_s = float("-inf")
+        self.crowded: Callable[[], bool] = lambda: False
+        """Whether another gate takes the processor now."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when fewer run or wait here: another gate may have more places now."""
         self.turned_away = 0
 
     @property
@@ -91,6 +106,10 @@ class Gate:
     @property
     def waiting(self) -> int:
         return sum(map(len, self._lines.values()))
+
+    @property
+    def _now(self) -> GateLimits:
+        return self._limits.crowded if self.crowded() else self._limits
 
     @asynccontextmanager
     async def admitted(self, key: str) -> AsyncIterator[Pass]:
@@ -110,7 +129,7 @@ class Gate:
             return Pass(self, key)
         arrived = _Waiting(key, self._clock(), asyncio.get_running_loop().create_future())
         self._lines.setdefault(key, deque()).append(arrived)
-        if self.waiting > self._limits.waiting:
+        while self.waiting > self._now.waiting:
             self._turn_away()
         try:
             # Shielded: a caller that goes is noticed a moment later, and may be let in or turned away until then.
@@ -124,7 +143,8 @@ class Gate:
         return Pass(self, key)
 
     def _may_run(self, key: str) -> bool:
-        return self.running < self._limits.running and self._running.get(key, 0) < self._limits.of_one_key
+        now = self._now
+        return self.running < now.running and self._running.get(key, 0) < now.of_one_key
 
     def _turn_away(self) -> None:
         """The longest line loses the one that has waited longest."""
@@ -140,9 +160,18 @@ class Gate:
         self._running[key] -= 1
         if not self._running[key]:
             del self._running[key]
-        self._admit_next()
+        self._changed()
 
-    def _admit_next(self) -> None:
+    def _changed(self) -> None:
+        self.admit()
+        self.on_change()
+
+    def admit(self) -> None:
+        """Let in whoever may run now."""
+        while self._admit_next():
+            pass
+
+    def _admit_next(self) -> bool:
         """Principals take turns; within one, the newest first while the line overflows, else the oldest."""
         newest_first = self._clock() - self._overflowed_s < OVERFLOWING_S
         for key in list(self._lines):
@@ -154,7 +183,8 @@ class Gate:
                 self._lines[key] = line  # at the end: others first now
             self._running[key] = self._running.get(key, 0) + 1
             chosen.admitted.set_result(True)
-            return
+            return True
+        return False
 
     def _forget(self, gone: _Waiting) -> None:
         """The caller hung up while it waited, or just as it was let in."""
@@ -167,6 +197,14 @@ class Gate:
             line.remove(gone)
             if not line:
                 del self._lines[gone.key]
+                self._changed()
+
+
+def share_the_processor(searches: Gate, writes: Gate) -> None:
+    """Beside writes few searches run, each the sooner done; and few writes while searches wait in line."""
+    searches.crowded = lambda: writes.running > 0
+    writes.crowded = lambda: searches.waiting > 0
+    searches.on_change, writes.on_change = writes.admit, searches.admit
 
 
 class Admission:
@@ -185,6 +223,8 @@ class Admission:
                 ("chats", limits.chats),
             )
         }
+        searches, writes = self._gates["searches"], self._gates["writes"]
+        share_the_processor(searches, writes)
         metrics.watch_gates(self._gates)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

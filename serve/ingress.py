@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from ray.serve.handle import DeploymentHandle
 
 from actors.clock import SystemClock
+from actors.interpreter import take_short_turns
 from actors.remote_actor import node_id
 from cluster.calling import RetryRule
 from cluster.directory import RayDirectory
@@ -32,6 +33,7 @@ class Ingress:
     """
 
     def __init__(self, plan: Plan, chat: DeploymentHandle[Any]) -> None:
+        take_short_turns()
         keep_replica_on_its_node()
         settings = plan.settings
         self._gateway = open_gateway(plan)
@@ -48,8 +50,8 @@ def admission_of(settings: Settings) -> AdmissionLimits:
     """How many requests of each kind a replica takes in. Chats are bounded by the model's line, too."""
     bound, chats = settings.limits, 2 * (settings.models.engine.queue + 1)
     return AdmissionLimits(
-        searches=GateLimits(bound.searches_at_once, bound.searches_waiting),
-        writes=GateLimits(bound.writes_at_once, bound.writes_waiting),
+        searches=GateLimits(bound.searches_at_once, bound.searches_waiting, bound.searches_beside_writes),
+        writes=GateLimits(bound.writes_at_once, bound.writes_waiting, bound.writes_beside_searches),
         reads=GateLimits(bound.reads_at_once, bound.reads_waiting),
         chats=GateLimits(chats, chats),
     )

@@ -19,6 +19,8 @@ from actors.models.loading import load_model, load_tokenizer, model_folder, pick
 from actors.models.weights import identify
 
 MAX_BATCH_TEXTS = 64
+PADDED_TO = 8
+"""Batches are padded to a multiple of so many tokens: the libraries below torch keep code for every shape they met."""
 CHARS_PER_TOKEN = 32
 """No usual text has longer tokens on average: what lies beyond is cut before the tokenizer reads it."""
 
@@ -100,6 +102,8 @@ class TransformersEmbedder:
     @torch.inference_mode()
     def _forward(self, tokens: Sequence[Sequence[int]]) -> Vectors:
         longest = max(map(len, tokens))
+        if len(tokens) > 1:
+            longest = min(-(-longest // PADDED_TO) * PADDED_TO, self._max_length)
         ids = torch.full((len(tokens), longest), self._pad, dtype=torch.long)
         mask = torch.zeros((len(tokens), longest), dtype=torch.long)
         for row, own in enumerate(tokens):

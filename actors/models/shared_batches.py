@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from actors.memory.ports import Embedder, Vectors
 
@@ -16,23 +17,19 @@ MOST_TEXTS = 256
 @dataclass(slots=True, eq=False)
 class _Wanted:
     texts: Sequence[str]
-    vectors: Vectors | None = None
-    error: Exception | None = None
-
-    @property
-    def done(self) -> bool:
-        return self.vectors is not None or self.error is not None
+    vectors: Future[Vectors] = field(default_factory=Future)
 
 
 class SharedBatches:
-    """An Embedder over another one. Whoever finds it free embeds for all that wait; the others find theirs there.
+    """An Embedder over another one, which it calls from one thread: what waits when that is free is embedded together.
 
-    A text that the model cannot take is its own caller's error alone.
+    One thread, because torch keeps working memory for each that ever computed: with one for each caller the process
+    grew to three times its size. A text that the model cannot take is its own caller's error alone.
     """
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._free = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedder")
         self._guard = threading.Lock()
         self._waiting: deque[_Wanted] = deque()
 
@@ -53,14 +50,14 @@ class SharedBatches:
         wanted = _Wanted(texts)
         with self._guard:
             self._waiting.append(wanted)
-        with self._free:
-            while not wanted.done:  # older ones first: its own may be in a later batch
-                self._embed(self._take())
-        if wanted.error is not None:
-            raise wanted.error
-        if wanted.vectors is None:
-            raise RuntimeError("a batch ended without its vectors")
-        return wanted.vectors
+        self._thread.submit(self._work)
+        return wanted.vectors.result()
+
+    def _work(self) -> None:
+        """A turn of the thread. There is one for each caller, and all but the first of a batch find nothing left."""
+        batch = self._take()
+        if batch:
+            self._embed(batch)
 
     def _take(self) -> list[_Wanted]:
         """The oldest that wait, as many as go together, one at least."""
@@ -77,12 +74,13 @@ class SharedBatches:
             vectors = self._embedder.embed([text for wanted in batch for text in wanted.texts])
         except BaseException as error:  # noqa: BLE001 - told to whom it concerns; a panic in Rust code is no Exception
             if len(batch) == 1:
-                batch[0].error = error if isinstance(error, Exception) else RuntimeError(f"the model failed: {error}")
+                told = error if isinstance(error, Exception) else RuntimeError(f"the model failed: {error}")
+                batch[0].vectors.set_exception(told)
                 return
             for wanted in batch:
                 self._embed([wanted])
             return
         start = 0
         for wanted in batch:
-            wanted.vectors = vectors[start : start + len(wanted.texts)]
+            wanted.vectors.set_result(vectors[start : start + len(wanted.texts)])
             start += len(wanted.texts)

@@ -8,16 +8,16 @@ import pytest
 
 from actors.errors import Overloaded
 from serve import admission
-from serve.admission import Gate, GateLimits, kind_of
+from serve.admission import Gate, GateLimits, kind_of, share_the_processor
 from tests.unit.edge import run
 
 
 class Crowd:
     """Callers of a gate, each held inside until it is told to go."""
 
-    def __init__(self, running: int, waiting: int) -> None:
+    def __init__(self, running: int, waiting: int, beside: int = 0) -> None:
         self.now = 0.0
-        self.gate = Gate("searches", GateLimits(running, waiting), lambda: self.now)
+        self.gate = Gate("searches", GateLimits(running, waiting, beside), lambda: self.now)
         self.inside: list[str] = []
         self.turned_away: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -63,6 +63,23 @@ def test_a_line_that_holds_everybody_is_first_come_first_served() -> None:
         await crowd.goes("b-1")
         assert crowd.inside == ["a-1", "b-1", "a-2", "c-1"]
         assert crowd.turned_away == []
+
+    run(play())
+
+
+def test_beside_writes_few_searches_run_and_few_writes_while_searches_wait() -> None:
+    async def play() -> None:
+        searches, writes = Crowd(running=4, waiting=4, beside=2), Crowd(running=4, waiting=4, beside=2)
+        share_the_processor(searches.gate, writes.gate)
+        await searches.comes("a-1", "b-1")
+        await writes.comes("a-1")
+        await searches.comes("c-1")
+        assert searches.inside == ["a-1", "b-1"], "two are enough beside a write"
+        await writes.comes("b-1", "c-1")
+        assert writes.inside == ["a-1", "b-1"], "two are enough while a search waits"
+        await searches.goes("a-1")
+        assert searches.inside == ["a-1", "b-1", "c-1"]
+        assert writes.inside == ["a-1", "b-1", "c-1"], "no search waits: every place is theirs"
 
     run(play())
 
