@@ -18,9 +18,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from actors.errors import MemosError
-from actors.memory.commands import CubeDraft
 from actors.memory.consolidation import ConsolidateCube, Consolidated, Finding, Pair, consolidate, examined
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.item import Memory
 from actors.memory.ports import Clock, Mask

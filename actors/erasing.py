@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from actors.errors import Unavailable
-from actors.memory.commands import CubeDraft
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.erasing import complete
 from actors.memory.erasure import Emptied, Place, Receipt, receipt_of, unfinished

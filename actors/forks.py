@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from actors.errors import Corrupted
-from actors.memory.commands import CubeDraft
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.events import GENESIS, Event
 from actors.memory.forking import cut

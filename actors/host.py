@@ -29,8 +29,8 @@ from actors.listing_differences import DifferencePage
 from actors.manifest import view_of
 from actors.memory import commands
 from actors.memory.auditing import AuditAction, Note
-from actors.memory.commands import CubeDraft
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.governance import AccessSource, Action, Caller, ClusterAccess, CubeAccess
 from actors.memory.item import Memory
 from actors.memory.ports import Clock, Embedder

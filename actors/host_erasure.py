@@ -8,7 +8,7 @@ from actors.access import AccessTable
 from actors.errors import Forbidden
 from actors.memory import erasing
 from actors.memory.auditing import AuditAction, Note
-from actors.memory.commands import CubeDraft
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.erasure import EraseMemories, Name, Receipt
 from actors.memory.governance import Action, Caller

@@ -19,7 +19,7 @@ import orjson
 from actors.covered_rows import CoveredRows
 from actors.errors import Corrupted
 from actors.forks import base_of
-from actors.memory.cube import CubeState
+from actors.memory.cube import SNAPSHOT_FORMAT, CubeState
 from actors.memory.erasure import blank_rows
 from actors.memory.events import Event, EventType
 from actors.memory.footprint import event_bytes
@@ -159,7 +159,11 @@ class OpenCubes:
         """The cube's snapshot, and the events of `tail` on it; from the journal alone when the snapshot is damaged."""
         try:
             stored = self._snapshots.read(cube_id)
-            state = CubeState(cube_id) if stored is None else CubeState.from_snapshot(orjson.loads(stored))
+            data = None if stored is None else orjson.loads(stored)
+            older = data is not None and data["format"] < SNAPSHOT_FORMAT
+            state = CubeState(cube_id) if data is None or older else CubeState.from_snapshot(data)
+            if older:  # of an earlier version: the next snapshot writes it as this one does
+                tail = self._folded(state, tail)
         except Corrupted as damaged:
             if str(damaged) not in self.incidents:
                 self.incidents.append(str(damaged))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from actors.errors import PolicyUnavailable, RedactionBlocked, Unavailable
-from actors.memory.commands import CubeDraft
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.document_seams import seam_spans, seams_of
 from actors.memory.policy import ENTITIES
 from actors.memory.redaction import (

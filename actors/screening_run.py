@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from actors.errors import ScreeningRefused
-from actors.memory.commands import CubeDraft
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.events import EventType
 from actors.memory.item import Memory

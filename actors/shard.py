@@ -15,7 +15,8 @@ from actors.erasing import Erasing
 from actors.errors import Corrupted, MemosError
 from actors.forks import Forks
 from actors.index_replay import IndexReplay
-from actors.memory.commands import CubeDraft, create
+from actors.memory.commands import create
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin, Sealer
 from actors.memory.erasure import Receipt
 from actors.memory.events import Event

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection
 
 from actors.errors import Corrupted, MemosError
-from actors.memory.commands import CubeDraft
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.ports import Journal, Snapshots
 from actors.open_cubes import Captured, OpenCubes
 from actors.writer import ShardWriter

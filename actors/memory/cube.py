@@ -27,7 +27,7 @@ AsOf = int | None
 """A cube version, or None for now. Times are resolved to versions by `CubeState.version_at`."""
 
 
-SNAPSHOT_FORMAT = 3
+SNAPSHOT_FORMAT = 4
 """Of the JSON values of a state. 2 has rows of one interval each, and no forks."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from actors.errors import FrozenMemory, InvalidRequest, MemoryNotFound
-from actors.memory.commands import CubeDraft
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.erasure import Because, Cause, EraseMemories, Name, Receipt
 from actors.memory.events import Event, EventType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.memory.commands import CubeDraft
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.events import EventType
 from actors.memory.policy import merged_policy

@@ -24,9 +24,9 @@ from actors.listing import page_of
 from actors.manifest import view_of
 from actors.memory import commands
 from actors.memory.auditing import AuditQuery, AuditRow
-from actors.memory.commands import CubeDraft
 from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.disclosure import Disclosure
 from actors.memory.draft import Origin, Sealer
 from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role, authorise, role_on

@@ -15,7 +15,8 @@ from actors.errors import (
     TransitionRefused,
     VersionNotFound,
 )
-from actors.memory.commands import CubeDraft, add, change, configure, idempotency_of, move
+from actors.memory.commands import add, change, configure, idempotency_of, move
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.governance import Action
 from actors.memory.lifecycle import REQUESTABLE, TRANSITIONS, State

@@ -19,7 +19,7 @@ from actors.errors import (
     VersionNotFound,
 )
 from actors.memory import commands
-from actors.memory.commands import CubeDraft
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.governance import Caller, CubeAccess, Role
 from actors.memory.identity import RandomBytes

@@ -7,8 +7,9 @@ from secrets import token_bytes
 import orjson
 
 from actors.errors import Corrupted
-from actors.memory.commands import CubeDraft, add, create
+from actors.memory.commands import add, create
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
 from actors.memory.requests import AddMemories, NewMemory
