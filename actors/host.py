@@ -76,6 +76,11 @@ class CubeHost(HostReading, HostArchives):
         self._discretion = Discretion(self._access, recognizer)
         self._time = TimeMachine(self._entered, self._access, clock, self._discretion)
         self.lineage = Lineage(self._entered, self._origin, self._access, self._discretion)
+        self.split, self.provenance, self.consolidate = (
+            self.lineage.split,
+            self.lineage.provenance,
+            self.lineage.consolidate,
+        )
         erasure = HostErasure(
             self._access, self._entered, self._derived_entered, self._shard_for, self._shards.values, self._origin
         )
