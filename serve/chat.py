@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from actors.errors import Forbidden, InvalidRequest, MemosError, ModelNotFound
 from actors.memory.auditing import AuditAction
+from actors.memory.engine_ports import ChatTurn, Sampling
 from actors.memory.item import Form, Memory
-from actors.memory.ports import ChatTurn, Clock, JsonObject, Sampling
+from actors.memory.ports import Clock, JsonObject
 from actors.memory.requests import AddMemories, Shortfall
 from serve import rendering
 from serve.backend import Identity, Memories

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from actors.memory.engine_ports import ChatTurn
 from actors.memory.governance import Caller
 from actors.memory.item import Kind, Memory
-from actors.memory.ports import ChatTurn
 from actors.memory.requests import CubeHits, NewMemory
 from serve.chat_port import UsedMemory
 from serve.contract import limits

@@ -113,4 +113,4 @@ def test_a_policy_takes_days_and_nothing_else() -> None:
         with pytest.raises(InvalidRequest, match="number of days"):
             merged_policy({}, {"retention": {"archive_after_days": wrong}})
     with pytest.raises(PolicyUnavailable):
-        merged_policy({}, {"redaction": {"mode": "block"}})
+        merged_policy({}, {"promotion": {"enabled": True}})
