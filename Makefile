@@ -66,6 +66,7 @@ bench: setup  ## the acceptance runs, about an hour; LOCOMO=PATH names LoCoMo's 
 	@mkdir -p $(RESULTS)
 	@$(BIN)/python -m jobs.bench.journal --json $(RESULTS)/journal.json
 	@$(BIN)/python -m jobs.bench.raylets --json $(RESULTS)/raylets.json
+	@$(BIN)/python -m jobs.bench.redaction --json $(RESULTS)/redaction.json
 	@state=$$(mktemp -d); memos="$(BIN)/memos --state $$state"; \
 	trap '$$memos down; rm -rf "$$state"' EXIT; \
 	$$memos up --detach --port $(BENCH_PORT); \

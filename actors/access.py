@@ -6,7 +6,17 @@ import threading
 from collections import OrderedDict
 
 from actors.errors import CubeNotFound
-from actors.memory.governance import AccessSource, Action, Caller, ClusterAccess, CubeAccess, Role, authorise
+from actors.memory.governance import (
+    AccessSource,
+    Action,
+    Caller,
+    ClusterAccess,
+    CubeAccess,
+    Role,
+    authorise,
+    check_key,
+    role_on,
+)
 
 
 class AccessTable:
@@ -28,19 +38,36 @@ class AccessTable:
         A refusal is decided on a fresh answer of the system shard, so that a hidden cube takes as long
         as one that does not exist.
         """
+        check_key(caller, self.cluster())
         known = self._known(cube_id)
         if known is not None:
             try:
                 return authorise(caller, action, cube_id, self.cluster(), known)
             except CubeNotFound:
                 pass
-        return authorise(caller, action, cube_id, self.cluster(), self._fetch(cube_id))
+        fetched = self._keep(self._source.asked_access(caller, action, cube_id))
+        return authorise(caller, action, cube_id, self.cluster(), fetched)
+
+    def knows(self, cube_id: str) -> bool:
+        """Whether the cube was ever registered, as far as was seen here. Asks nobody."""
+        return self._known(cube_id) is not None
+
+    def known(self, cube_id: str) -> CubeAccess | None:
+        """What is known of a cube, None when nothing is. Asks nobody."""
+        return self._known(cube_id)
+
+    def role(self, caller: Caller, cube_id: str) -> Role:
+        """The role of a caller who was authorised just now. Raises CubeNotFound when it was taken away since."""
+        role = role_on(caller, self.cluster(), self.cube(cube_id))
+        if role is None:
+            raise CubeNotFound(f"no cube {cube_id!r}", cube=cube_id)
+        return role
 
     def is_governor(self, caller: Caller) -> bool:
         return caller.principal in self.cluster().governors
 
     def cube(self, cube_id: str) -> CubeAccess | None:
-        return self._known(cube_id) or self._fetch(cube_id)
+        return self._known(cube_id) or self._keep(self._source.cube_access(cube_id))
 
     def cluster(self) -> ClusterAccess:
         with self._guard:
@@ -69,9 +96,8 @@ class AccessTable:
         with self._guard:
             return self._cubes.get(cube_id)
 
-    def _fetch(self, cube_id: str) -> CubeAccess | None:
-        fetched = self._source.cube_access(cube_id)
+    def _keep(self, fetched: CubeAccess | None) -> CubeAccess | None:
         if fetched is None:
             return None
         self.set_cube(fetched)
-        return self._known(cube_id) or fetched  # a push may have brought a newer one meanwhile
+        return self._known(fetched.cube_id) or fetched  # a push may have brought a newer one meanwhile

@@ -4,9 +4,14 @@ MemosError
 ├── InvalidRequest            the caller can fix it by changing the request
 │   ├── InvalidCursor
 │   ├── PolicyUnavailable     a policy asks for something that this build does not do
+│   ├── UnknownEntityKind     a policy names a kind that no recognizer finds; lists the known ones
+│   ├── ScreeningTooSlow      a pattern of the profile takes too long on a text: it is not taken unread
+│   ├── RedactionBlocked      personal data was found, and the cube's policy takes none
 │   ├── MalformedBody         not JSON, not UTF-8, or nested too deep
 │   ├── RequestTooLarge       over a stated limit
 │   ├── BodyTooSlow           the body did not arrive in time
+│   ├── ArchiveRefused        an archive that is not one, or is damaged, or made to do harm; says what
+│   ├── NewerArchive          an archive that a newer version wrote; says which this one reads
 │   └── ContextOverflow       the question alone does not fit the model's context
 ├── AccessError
 │   ├── Unauthenticated       no key, or one that is unknown, expired or revoked
@@ -14,6 +19,7 @@ MemosError
 ├── NotFound                  also the answer to a principal without a role
 │   ├── CubeNotFound
 │   ├── MemoryNotFound
+│   │   └── MemoryErased      it was there, and was erased
 │   ├── VersionNotFound       `as_of` names a version or time that does not exist (yet)
 │   ├── KeyNotFound
 │   ├── PrincipalNotFound
@@ -24,10 +30,13 @@ MemosError
 │   ├── StaleVersion          `If-Match` names another version than the current one
 │   ├── TransitionRefused     lists what is allowed
 │   ├── FrozenMemory
+│   ├── NothingMerged         there is no merge to undo
+│   ├── ScreeningRefused      the cube's policy does not mask
 │   └── IdempotencyMismatch   a known key with another request
 ├── NotAvailable              a documented request that this build does not serve
 ├── Overloaded                a bounded queue is full; carries `retry_after_s`
 ├── Unavailable               a part is down; carries `retry_after_s`
+│   ├── Misplaced             the cube lives in another shard; names it, for the gateway to ask there
 │   └── Degraded              some of the parts that were asked did not answer
 ├── StorageError
 │   ├── Fenced                another owner has taken the shard over
@@ -82,6 +91,18 @@ class PolicyUnavailable(InvalidRequest):
     slug, title = "policy-unavailable", "The policy asks for something that is not available"
 
 
+class UnknownEntityKind(InvalidRequest):
+    slug, title = "unknown-entity-kind", "The policy names a kind of entity that is not known"
+
+
+class RedactionBlocked(InvalidRequest):
+    slug, title = "redaction-blocked", "The cube takes no personal data"
+
+
+class ScreeningTooSlow(InvalidRequest):
+    slug, title = "screening-too-slow", "A text takes too long to be looked through for personal data"
+
+
 class MalformedBody(InvalidRequest):
     slug, status, title = "malformed-body", 400, "The body cannot be read"
 
@@ -92,6 +113,14 @@ class BodyTooSlow(InvalidRequest):
 
 class RequestTooLarge(InvalidRequest):
     slug, status, title = "too-large", 413, "The request is over a limit"
+
+
+class ArchiveRefused(InvalidRequest):
+    slug, title = "archive-refused", "The archive cannot be imported"
+
+
+class NewerArchive(InvalidRequest):
+    slug, title = "archive-newer", "The archive was written by a newer version"
 
 
 class ContextOverflow(InvalidRequest):
@@ -120,6 +149,10 @@ class CubeNotFound(NotFound):
 
 class MemoryNotFound(NotFound):
     slug, title = "memory-not-found", "No such memory"
+
+
+class MemoryErased(MemoryNotFound):
+    slug, title = "memory-erased", "This memory was erased"
 
 
 class VersionNotFound(NotFound):
@@ -162,6 +195,14 @@ class FrozenMemory(Conflict):
     slug, title = "frozen", "A frozen memory cannot be changed"
 
 
+class NothingMerged(Conflict):
+    slug, title = "nothing-merged", "There is no merge to undo"
+
+
+class ScreeningRefused(Conflict):
+    slug, title = "screening-refused", "The cube's policy does not mask"
+
+
 class IdempotencyMismatch(Conflict):
     slug, title = "idempotency-mismatch", "The idempotency key was used for another request"
 
@@ -178,6 +219,12 @@ class Overloaded(MemosError):
 
 class Unavailable(MemosError):
     slug, status, title = "unavailable", 503, "A part of the system is not available right now"
+
+
+class Misplaced(Unavailable):
+    """The cube lives in the shard that the fact `shard` names, which the host that was asked does not own."""
+
+    slug, title = "misplaced", "The cube lives elsewhere"
 
 
 class Degraded(Unavailable):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -13,6 +13,7 @@ from typing import Protocol
 from actors.memory.analysis import terms_of
 from actors.memory.ports import Embedder, LexicalDocument, LexicalIndex, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
+from actors.memory.rows import EVERY_ROW
 from actors.row_deltas import NO_POSITION, RowDelta
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ class Lane(Protocol):
     batch: int
     linger_s: float
     """How long work may gather, from its first piece on."""
+    note: str
+    """What the index said of the last rows that it forgot."""
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
         """Make the rows searchable before it returns; repeatable, when it raised half way."""
@@ -56,8 +59,37 @@ class Lane(Protocol):
         ...
 
 
+def erased_rows(deltas: Iterable[RowDelta]) -> dict[str, list[int] | None]:
+    """Cube -> the rows that a batch says are to be forgotten, None for all. No later event opens them again."""
+    return _gathered((delta.cube_id, delta.erased) for delta in deltas)
+
+
+def erased_places(deltas: Iterable[RowDelta]) -> dict[str, list[int] | None]:
+    """As `erased_rows`, of the vectors that a cube holds itself: where they are among these."""
+    return _gathered((delta.cube_id, delta.places) for delta in deltas)
+
+
+def _gathered(said: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, list[int] | None]:
+    found: dict[str, list[int] | None] = {}
+    for cube_id, rows in said:
+        known = found.get(cube_id, [])
+        if rows == EVERY_ROW or (cube_id in found and known is None):
+            found[cube_id] = None
+        elif rows and known is not None:
+            found[cube_id] = [*known, *rows]
+    return found
+
+
+def still_wanted(cube_id: str, row: int, erased: Mapping[str, Sequence[int] | None]) -> bool:
+    """Whether a row of a batch is none of those that the same batch erases."""
+    if cube_id not in erased:
+        return True
+    rows = erased[cube_id]
+    return rows is not None and row not in rows
+
+
 class DenseLane:
-    """Embeds texts and puts their vectors."""
+    """Embeds texts and puts their vectors; a text that comes back has its vector still."""
 
     name = DENSE
     linger_s = 0.0
@@ -67,17 +99,28 @@ class DenseLane:
         self._vectors, self._embedder, self._pace = vectors, embedder, pace
         self._unflushed = 0
         self._position = NO_POSITION
+        self.note = ""
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
-        opened = [(delta.cube_id, delta.opened) for delta in deltas if delta.opened is not None]
-        if opened:
-            embedded = self._embedder.embed([row.text for _, row in opened])
-            places: dict[str, list[int]] = {}
-            for place, (cube_id, _) in enumerate(opened):
-                places.setdefault(cube_id, []).append(place)
-            for cube_id, chosen in places.items():
-                self._vectors.put(cube_id, [opened[place][1].row for place in chosen], embedded[chosen])
-        self._unflushed += len(opened)
+        erased = erased_rows(deltas)
+        forgotten = erased_places(deltas)
+        if forgotten:  # first: it must not wait for an embedder that is down
+            self.note = self._vectors.erase_rows(forgotten)
+        new = [
+            (delta.cube_id, delta.opened.text, delta.opened.place)
+            for delta in deltas
+            if delta.opened is not None
+            and delta.opened.place is not None
+            and still_wanted(delta.cube_id, delta.opened.row, erased)
+        ]
+        if new:
+            embedded = self._embedder.embed([text for _, text, _ in new])
+            chosen: dict[str, list[int]] = {}
+            for number, (cube_id, _, _) in enumerate(new):
+                chosen.setdefault(cube_id, []).append(number)
+            for cube_id, numbers in chosen.items():
+                self._vectors.put(cube_id, [new[number][2] for number in numbers], embedded[numbers])
+        self._unflushed += len(new)
         self._position = max(self._position, position, self._vectors.position)
         if self._unflushed >= self._pace.flush_rows:
             self.settle()
@@ -88,7 +131,7 @@ class DenseLane:
 
 
 class LexicalLane:
-    """Analyses texts and puts their terms; a row that closed is put again with its end."""
+    """Analyses texts and puts their terms; an interval that ended is put again with its end."""
 
     name = LEXICAL
 
@@ -96,15 +139,19 @@ class LexicalLane:
         self.batch, self.linger_s = pace.lexical_batch, pace.lexical_linger_s
         self._lexical = lexical
         self._position = NO_POSITION
+        self.note = ""
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
         reached = max(self._position, position, self._lexical.position)
+        erased = erased_rows(deltas)
         documents = [
             LexicalDocument(delta.cube_id, row.row, terms_of(row.text), row.since, row.until)
             for delta in deltas
             for row in (delta.closed, delta.opened)
-            if row is not None
+            if row is not None and still_wanted(delta.cube_id, row.row, erased)
         ]
+        if erased:
+            self._lexical.erase_rows(erased)
         if documents:
             self._lexical.put(documents)
             self._lexical.flush(reached)  # what is not flushed is not found; a batch is all that waited

@@ -115,6 +115,16 @@ class LexicalChannel:
             scores = RowScores(found.rows[telling], found.values[telling]).best(depth)
         return LexicalFound(query, scores, of)
 
+    def adopt(self, fork_id: str, origin_id: str, rows: int) -> None:
+        """Give a fork a copy of its origin's first `rows` words, as far as they are in memory."""
+        origin = self._held.get(origin_id)
+        if origin is not None and not origin.building:
+            with origin.lock:
+                copied = origin.postings.copy(rows)
+            with self._guard:
+                if not self._closing:
+                    self._held.setdefault(fork_id, _Held(copied))
+
     def forget(self, cube_id: str) -> None:
         """Drop a cube's words: it left memory, or it was erased."""
         with self._guard:

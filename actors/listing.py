@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from actors.errors import InvalidCursor
 from actors.memory.cube import CubeState
+from actors.memory.disclosure import OPEN, Disclosure
 from actors.memory.item import Memory
 from actors.memory.requests import ListMemories, Page
+from actors.memory.sources import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +41,22 @@ class Cursor:
         return cls(cube_id, version, offset)
 
 
-def page_of(cube: CubeState, request: ListMemories, version: int | None) -> Page[Memory]:
-    """One page, oldest first, of the memories that match. `version` None is now."""
+def page_of(cube: CubeState, request: ListMemories, version: int | None, seen: Disclosure = OPEN) -> Page[Memory]:
+    """One page, oldest first, of the memories that match as they are `seen`. `version` None is now."""
     if request.cursor is None:
         cursor = Cursor(cube.cube_id, cube.version if version is None else version, 0)
     else:
         cursor = Cursor.decode(request.cursor, cube)
     found: list[Memory] = []
-    for offset, memory in enumerate(cube.memories(cursor.version)):
-        if offset < cursor.offset or not _matches(memory, request):
+    for offset, recorded in enumerate(cube.held_memories(cursor.version)):
+        if offset < cursor.offset:
+            continue
+        memory = seen.shown(recorded)
+        if not _matches(memory, request):
             continue
         if len(found) == request.limit:
             return Page(tuple(found), Cursor(cube.cube_id, cursor.version, offset).encode())
-        found.append(memory)
+        found.append(seen.shown(shown(cube, cube.at(memory.id, cursor.version), cursor.version)))
     return Page(tuple(found), None)
 
 

@@ -16,10 +16,14 @@ from itertools import groupby
 
 import orjson
 
+from actors.covered_rows import CoveredRows
 from actors.errors import Corrupted
-from actors.memory.cube import CubeState
-from actors.memory.events import Event
+from actors.forks import base_of
+from actors.memory.cube import SNAPSHOT_FORMAT, CubeState
+from actors.memory.erasure import blank_rows
+from actors.memory.events import Event, EventType
 from actors.memory.footprint import event_bytes
+from actors.memory.forking import begin, begin_erased
 from actors.memory.ports import Snapshots
 from actors.memory.rows import RowChange
 from actors.memory_budget import MemoryBudget
@@ -41,6 +45,7 @@ class OpenCube:
     state: CubeState
     lock: threading.RLock = field(default_factory=threading.RLock)
     pins: int = 0
+    covered: CoveredRows = field(default_factory=CoveredRows)
 
 
 class OpenCubes:
@@ -117,7 +122,7 @@ class OpenCubes:
             loading.set()
 
     def _unpin(self, cube_id: str, cube: OpenCube) -> None:
-        size_bytes = cube.state.held_bytes + self._footprint(cube_id)
+        size_bytes = cube.state.held_bytes + cube.state.table_bytes + self._footprint(cube_id)
         with self._guard:
             cube.pins -= 1
             if self._open.get(cube_id) is cube:
@@ -154,21 +159,47 @@ class OpenCubes:
         """The cube's snapshot, and the events of `tail` on it; from the journal alone when the snapshot is damaged."""
         try:
             stored = self._snapshots.read(cube_id)
-            state = CubeState(cube_id) if stored is None else CubeState.from_snapshot(orjson.loads(stored))
+            data = None if stored is None else orjson.loads(stored)
+            older = data is not None and data["format"] < SNAPSHOT_FORMAT
+            state = CubeState(cube_id) if data is None or older else CubeState.from_snapshot(data)
+            if older:  # of an earlier version: the next snapshot writes it as this one does
+                tail = self._folded(state, tail)
         except Corrupted as damaged:
             if str(damaged) not in self.incidents:
                 self.incidents.append(str(damaged))
             log.error("%s; folding cube %s from the journal instead", damaged, cube_id)
             state = CubeState(cube_id)
-            tail = self._folded(cube_id, tail)
+            tail = self._folded(state, tail)
+        if tail and tail[0].version > state.version + 1 and tail[0].type is not EventType.CUBE_FORKED:
+            # of a cube that was taken in whole, and is in no snapshot yet
+            state = CubeState(cube_id)
+            tail = self._folded(state, tail)
+        state.blank_rows.update(blank_rows(tail))
         for event in tail:
+            if event.type is EventType.CUBE_FORKED and not state.version:
+                if event.content is None:
+                    begin_erased(state, event)
+                else:
+                    begin(state, base_of(event, self.pinned))
             if event.version > state.version:
                 state.apply(event)
         return state
 
-    def _folded(self, cube_id: str, tail: list[Event]) -> list[Event]:
+    def adopt(self, state: CubeState, last: Event) -> None:
+        """Take in the state of a (pinned) cube whose events are all committed; `last` is the last of them. Until there
+        is a snapshot of it, the journal is where it comes from.
+        """
+        with self._guard:
+            cube = self._open[state.cube_id]
+            self._extend([last])
+        with cube.lock:
+            cube.state = state
+
+    def _folded(self, state: CubeState, tail: list[Event]) -> list[Event]:
         """The cube's events up to the end of `tail`, all when it is empty; the next snapshot writes the cube anew."""
-        events = [event for event in self._fold(cube_id) if not tail or event.version <= tail[-1].version]
+        cube_id, every = state.cube_id, list(self._fold(state.cube_id))
+        state.blank_rows.update(blank_rows(every))
+        events = [event for event in every if not tail or event.version <= tail[-1].version]
         if events:
             with self._guard:
                 self._tail.setdefault(cube_id, [events[-1]])
@@ -187,9 +218,12 @@ class OpenCubes:
         with self._guard:
             self._extend(events)
             cubes = {event.cube_id: self._open[event.cube_id] for event in events}
+        bases = {e.cube_id: base_of(e, self.pinned) for e in events if e.type is EventType.CUBE_FORKED}
         for cube_id, together in groupby(events, key=lambda event: event.cube_id):
             cube = cubes[cube_id]
             with cube.lock:
+                if cube_id in bases:
+                    begin(cube.state, bases.pop(cube_id))
                 changes += [(event, cube.state.apply(event)) for event in together]
         return changes
 
@@ -232,6 +266,12 @@ class OpenCubes:
             self.tail_events, self.tail_bytes = len(left), sum(map(event_bytes, left))
             self._budget.tail(self, self.tail_bytes)
 
+    def unfinished(self) -> list[str]:
+        """Cubes with an erasure in the tail that has no receipt there."""
+        with self._guard:
+            begun = {c: _without_receipt(events) for c, events in self._tail.items()}
+        return [cube_id for cube_id, roots in begun.items() if roots]
+
     def status(self) -> dict[str, int]:
         with self._guard:
             return {
@@ -239,3 +279,16 @@ class OpenCubes:
                 "tail_events": self.tail_events,
                 "tail_bytes": self.tail_bytes,
             }
+
+
+def _without_receipt(events: Iterable[Event]) -> set[str]:
+    """The roots of erasures that began among the events, and did not end there."""
+    roots: set[str] = set()
+    for event in events:
+        if event.type is EventType.MEMORY_ERASED:
+            roots.add(event.payload()["root"])
+        elif event.type is EventType.CUBE_ERASED:
+            roots.add(event.cube_id)
+        elif event.type is EventType.ERASURE_COMPLETED:
+            roots.discard(event.payload()["root"])
+    return roots

@@ -107,6 +107,10 @@ class Projector:
                 if follower.lane.name in channels and not follower.reached(cube_id, version)
             }
 
+    def erasure_note(self, channel: str) -> str:
+        """What a channel's index said of the rows that it forgot last: what is not in its hands."""
+        return next((follower.lane.note for follower in self._of((channel,))), "")
+
     def lag(self) -> dict[str, int]:
         """Channel -> number of events that it has not projected yet."""
         with self._changed:

@@ -12,14 +12,20 @@ from typing import Protocol
 
 import numpy as np
 
+from actors.clock import SystemClock
 from actors.errors import Corrupted, InvalidRequest, StorageError
 from actors.lexical_channel import LexicalChannel, LexicalFound, SearchedRows, WordLimits
 from actors.memory.analysis import terms_of
+from actors.memory.cube import CubeState
+from actors.memory.disclosure import OPEN, Disclosure
+from actors.memory.expiry import retrievable, time_of
 from actors.memory.filters import Predicate, parse_filter
-from actors.memory.ports import LexicalIndex, Mask, VectorIndex
+from actors.memory.ports import Clock, LexicalIndex, Mask, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL, Ranked, RowScores, explain, fuse
 from actors.memory.requests import Channel, CubeHits, Hit, Moment, SearchCube, Shortfall
+from actors.memory.sources import passes, shown
 from actors.open_cubes import OpenCube
+from actors.vector_sources import Lineage, VectorSources
 
 _FILTER_CHUNK_ROWS = 2048
 
@@ -47,6 +53,14 @@ class Freshness(Protocol):
     def version(self, cube_id: str, newest: int, channel: str) -> int: ...
 
 
+Seen = Callable[[CubeState], Disclosure]
+"""What the caller sees of a cube, under its policy of now."""
+
+
+def everything(state: CubeState) -> Disclosure:
+    return OPEN
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """What a search needs of a cube, copied out from under its lock. `memory_ids` and `texts` only ever grow."""
@@ -56,10 +70,14 @@ class _View:
     live: Mask
     memory_ids: Sequence[str]
     texts: Sequence[str]
+    lineage: Lineage
+    seen: Disclosure
 
-    def back_to(self, version: int, cube: OpenCube) -> _View:
+    def back_to(self, version: int, cube: OpenCube, at_us: int) -> _View:
         """The same cube at an earlier version; itself when it is not later than that."""
-        return self if version >= self.version else _view(cube, Moment(version=version))
+        if version >= self.version:
+            return self
+        return _view(cube, Moment(version=version), at_us, lambda state: self.seen)
 
 
 class CubeSearch:
@@ -73,21 +91,31 @@ class CubeSearch:
         depth: SearchDepth | None = None,
         words: WordLimits | None = None,
         on_damage: Callable[[str, Corrupted], None] = lambda channel, damage: None,
+        clock: Clock | None = None,
     ) -> None:
         """`on_damage(channel, what was found)` is told when an index turns out to be damaged."""
-        self._vectors = vectors
+        self.vectors = VectorSources(vectors)
         self._words = LexicalChannel(lexical, words)
         self._model_id = model_id
         self._depth = depth or SearchDepth()
         self._on_damage = on_damage
+        self._clock = clock or SystemClock()
 
     def search(
-        self, cube: OpenCube, request: SearchCube, freshness: Freshness, wait_s: float, promised: int | None = None
+        self,
+        cube: OpenCube,
+        request: SearchCube,
+        freshness: Freshness,
+        wait_s: float,
+        promised: int | None = None,
+        seen: Seen = everything,
     ) -> CubeHits:
         """The best `request.top_k` memories. Waits up to `wait_s` for the indexes to reach the version searched.
 
         Without `as_of`, that is the newest version whose vectors are there, `promised` at least: up to there somebody
         was told that it is done. So nobody waits for what others are just adding. None: everything was promised.
+
+        `seen` says what the caller sees of the cube: nothing else is searched, filtered by or answered.
 
         A channel that lags or fails is named in `degraded`; the others still answer. Raises InvalidRequest
         for a wrong filter, VersionNotFound for a moment that the cube does not know.
@@ -95,9 +123,8 @@ class CubeSearch:
         matches = None if request.filter is None else parse_filter(request.filter)
         if request.top_k < 1:
             raise InvalidRequest("top_k must be 1 or more")
-        view = _view(cube, request.as_of)
-        if request.as_of is None and promised is not None and Channel.DENSE in request.channels:
-            view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube)
+        at_us = _time(cube, request.as_of, self._clock.now_us())
+        view = _settled_view(cube, request, at_us, freshness, promised, seen)
         degraded: list[Shortfall] = []
 
         def await_index(channel: str) -> None:
@@ -111,15 +138,7 @@ class CubeSearch:
         scores: dict[str, RowScores] = {}
         found: LexicalFound | None = None
         if Channel.LEXICAL in request.channels:
-            searched = SearchedRows(view.cube_id, view.version, view.texts, view.live, allowed)
-            depth = self._depth.rows(request.top_k)
-            found = self._words.search(searched, request.query, depth)
-            if found is None:
-                await_index(LEXICAL)
-                try:
-                    found = self._words.search_stored(searched, request.query, depth)
-                except StorageError as error:
-                    degraded.append(self._shortfall(LEXICAL, error))
+            found = self._lexical(view, request, allowed, degraded, await_index)
             if found is not None:
                 scores[LEXICAL] = found.scores
         if Channel.DENSE in request.channels:
@@ -129,16 +148,42 @@ class CubeSearch:
         return CubeHits(self._hits(cube, view, request, found, fuse(scores, request.top_k)), tuple(degraded))
 
     def held_bytes(self, cube_id: str) -> int:
-        """What is remembered of a cube's texts takes in memory."""
-        return self._words.held_bytes(cube_id)
+        """What a cube's vectors, and what is remembered of its texts, take in memory."""
+        return self.vectors.held_bytes(cube_id) + self._words.held_bytes(cube_id)
+
+    def adopt(self, fork_id: str, origin_id: str, rows: int) -> None:
+        """Let a fork that just began have what is remembered of its origin's first texts."""
+        self._words.adopt(fork_id, origin_id, rows)
 
     def forget(self, cube_id: str) -> None:
-        """Drop what is remembered of a cube's texts: it left memory, or it was erased."""
+        """Drop a cube's vectors from memory, and what is remembered of its texts: it left memory, or it was erased."""
+        self.vectors.forget(cube_id)
         self._words.forget(cube_id)
 
     def close(self) -> None:
         """Stop what works in the background."""
         self._words.close()
+
+    # lexical
+
+    def _lexical(
+        self,
+        view: _View,
+        request: SearchCube,
+        allowed: Mask,
+        degraded: list[Shortfall],
+        await_index: Callable[[str], None],
+    ) -> LexicalFound | None:
+        searched = SearchedRows(view.cube_id, view.version, view.texts, view.live, allowed)
+        depth = self._depth.rows(request.top_k)
+        found = self._words.search(searched, request.query, depth)
+        if found is None:
+            await_index(LEXICAL)
+            try:
+                found = self._words.search_stored(searched, request.query, depth)
+            except StorageError as error:
+                degraded.append(self._shortfall(LEXICAL, error))
+        return found
 
     # dense
 
@@ -159,12 +204,12 @@ class CubeSearch:
             vector = np.ascontiguousarray(request.query_vector, dtype=np.float32).reshape(1, -1)
             depth = self._depth.rows(request.top_k)
             try:
-                nearest = dict(self._vectors.search(view.cube_id, vector, allowed, depth))
+                nearest = dict(self.vectors.search(view.cube_id, view.lineage, vector, allowed, depth))
                 others = [row for row in _rows_of(scores.get(LEXICAL)) if row not in nearest]
                 if others and len(nearest) == depth:
                     only = np.zeros_like(allowed)
                     only[others] = True
-                    nearest.update(self._vectors.search(view.cube_id, vector, only, len(others)))
+                    nearest.update(self.vectors.search(view.cube_id, view.lineage, vector, only, len(others)))
             except StorageError as error:
                 degraded.append(self._shortfall(DENSE, error))
             else:
@@ -181,14 +226,19 @@ class CubeSearch:
         self, cube: OpenCube, view: _View, request: SearchCube, found: LexicalFound | None, ranked: list[Ranked]
     ) -> tuple[Hit, ...]:
         with cube.lock:
-            memories = [cube.state.at(view.memory_ids[item.row], view.version) for item in ranked]
+            memories = [
+                None if memory is None else shown(cube.state, memory, view.version)
+                for memory in (cube.state.was(view.memory_ids[item.row], view.version) for item in ranked)
+            ]
         hits = []
         for item, memory in zip(ranked, memories, strict=True):
+            if memory is None:  # erased while this search ran
+                continue
             reason = ""
             if request.explain:
                 matched = [] if found is None else found.query.matched(terms_of(view.texts[item.row]))
                 reason = explain(item, matched)
-            hits.append(Hit(memory, item.score, item.channels, reason))
+            hits.append(Hit(view.seen.shown(memory), item.score, item.channels, reason))
         return tuple(hits)
 
 
@@ -207,20 +257,42 @@ def _rows_of(scores: RowScores | None) -> list[int]:
     return [] if scores is None else scores.rows.tolist()
 
 
-def _view(cube: OpenCube, as_of: Moment | None) -> _View:
+def _time(cube: OpenCube, as_of: Moment | None, now_us: int) -> int:
+    with cube.lock:
+        return time_of(cube.state, as_of, now_us)
+
+
+def _settled_view(
+    cube: OpenCube, request: SearchCube, at_us: int, freshness: Freshness, promised: int | None, seen: Seen
+) -> _View:
+    """What the search looks at; see `CubeSearch.search`."""
+    view = _view(cube, request.as_of, at_us, seen)
+    if request.as_of is None and promised is not None and Channel.DENSE in request.channels:
+        view = view.back_to(max(promised, freshness.version(view.cube_id, view.version, DENSE)), cube, at_us)
+    return view
+
+
+def _view(cube: OpenCube, as_of: Moment | None, at_us: int, seen: Seen) -> _View:
     with cube.lock:
         state = cube.state
-        version = state.version_of(as_of)
-        return _View(state.cube_id, version, state.rows.live(version), state.rows.memory_ids, state.rows.texts)
+        version, rows, disclosure = state.version_of(as_of), state.rows, seen(state)
+        live = retrievable(state, version, at_us)
+        if disclosure.withholds:
+            live &= cube.covered.of(rows, disclosure)
+        return _View(state.cube_id, version, live, rows.memory_ids, rows.texts, rows.lineage, disclosure)
 
 
 def _passing(cube: OpenCube, view: _View, matches: Predicate) -> Mask:
-    """The live rows whose memories match. The lock is held while memories are looked up, chunk by chunk."""
+    """The live rows whose memories, or sources of theirs, match. The lock is held while these are looked up."""
     passing = view.live.copy()
     rows = np.flatnonzero(view.live).tolist()
     for start in range(0, len(rows), _FILTER_CHUNK_ROWS):
         chunk = rows[start : start + _FILTER_CHUNK_ROWS]
         with cube.lock:
-            memories = [cube.state.at(view.memory_ids[row], view.version) for row in chunk]
-        passing[chunk] = [matches(memory) for memory in memories]
+            memories = [cube.state.held_then(view.memory_ids[row], view.version) for row in chunk]
+        passing[chunk] = [memory is not None and matches(view.seen.shown(memory)) for memory in memories]
+        with cube.lock:
+            for row, memory in zip(chunk, memories, strict=True):
+                if memory is not None and not passing[row] and memory.id in cube.state.relations.absorbed:
+                    passing[row] = passes(cube.state, memory, view.version, lambda each: matches(view.seen.shown(each)))
     return passing

@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
+from actors.consolidator import ConsolidationPace, Consolidator
+from actors.erasing import Erasing
 from actors.errors import Corrupted, MemosError
+from actors.forks import Forks
 from actors.index_replay import IndexReplay
-from actors.memory.commands import CubeDraft, create
+from actors.memory.commands import create
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin, Sealer
+from actors.memory.erasure import Receipt
 from actors.memory.events import Event
+from actors.memory.origins import RecordedBy
 from actors.memory.ports import Clock, Embedder, Journal, JsonObject, LexicalIndex, Snapshots, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
-from actors.memory.requests import CubeHits, SearchCube
+from actors.memory.requests import CubeHits, ForkPoint, SearchCube
 from actors.memory_budget import MemoryBudget
-from actors.open_cubes import Captured, OpenCube, OpenCubes
+from actors.open_cubes import OpenCube, OpenCubes
 from actors.projector import Projector
-from actors.retrieval import CubeSearch
+from actors.retrieval import CubeSearch, Seen, everything
 from actors.row_deltas import RowDelta
+from actors.shard_archives import ShardArchives
+from actors.snapshotting import Snapshotting
 from actors.writer import ShardWriter
 
 R = TypeVar("R")
 
 
 log = logging.getLogger(__name__)
-
-
-TAIL_BYTES = 32 << 20
-"""Events in no snapshot yet that a shard keeps in memory, before the next snapshot is due whatever their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class ShardLimits:
     queue: int = 1024
     snapshot_events: int = 2000
     index_wait_s: float = 5.0
+    consolidation: ConsolidationPace = field(default_factory=ConsolidationPace)
 
 
 class Shard:
@@ -79,10 +84,6 @@ class Shard:
         self._cubes = OpenCubes(
             parts.snapshots, parts.journal.read_cube, limits.open_cubes, parts.budget, self._footprint, self._evicted
         )
-        self._snapshotting = threading.Lock()
-        self._snapshot_at = limits.snapshot_events
-        """Length of the tail at which the next snapshot is written."""
-        self._snapshot_at_bytes = TAIL_BYTES
         self._closing = False
         self._damage: Corrupted | None = None
         self._promised: dict[str, int] = {}
@@ -90,7 +91,9 @@ class Shard:
         self._promising = threading.Lock()
         self._distrust_what_is_ahead()
         self._cubes.extend_tail(parts.journal.read(after=parts.snapshots.position))
-        self._search = CubeSearch(parts.vectors, parts.lexical, parts.embedder.model_id, on_damage=self._on_damage)
+        self._search = CubeSearch(
+            parts.vectors, parts.lexical, parts.embedder.model_id, on_damage=self._on_damage, clock=parts.clock
+        )
         self._projector = Projector(parts.vectors, parts.lexical, parts.embedder)
         indexes: dict[str, VectorIndex | LexicalIndex] = {LEXICAL: parts.lexical, DENSE: parts.vectors}
         self._replay = IndexReplay(number, parts.journal, indexes, self._projector, self.reading)
@@ -101,8 +104,38 @@ class Shard:
             apply=self._apply,
             queue_limit=limits.queue,
         )
-        self._snapshot_when_due()
+        self._forks = Forks(parts.journal, self._cubes.pinned, self.writer.submit)
+        self.consolidator = Consolidator(self, self._search.vectors, parts.clock, self._quiet, limits.consolidation)
+        self._snapshotting = self._snapshots_of(limits)
+        self.archives = ShardArchives(
+            parts, self._cubes, self._projector, lambda: self.writer, self._snapshotting.begin, self._search.vectors
+        )
+        self._erasing = self._erasing_of()
+        self._snapshotting.when_due()
         self._replay.start()
+        self._erasing.start()
+
+    def _snapshots_of(self, limits: ShardLimits) -> Snapshotting:
+        return Snapshotting(
+            self.number,
+            self._parts.journal,
+            self._parts.snapshots,
+            self._cubes,
+            self.writer,
+            limits.snapshot_events,
+            on_damage=self._distrust_snapshots,
+        )
+
+    def _erasing_of(self) -> Erasing:
+        return Erasing(
+            self._parts.journal,
+            self._cubes,
+            self.writer,
+            self._projector,
+            self._parts.clock,
+            self._snapshotting,
+            forget_words=self._search.forget,
+        )
 
     # commands
 
@@ -136,12 +169,21 @@ class Shard:
             if cube.state.version == 0:
                 self.writer.submit(cube_id, lambda draft: create(draft, origin, owner, name, policy)).result()
 
-    def search(self, cube_id: str, request: SearchCube, waited_s: float = 0.0) -> CubeHits:
-        """`waited_s` is what the caller has waited already: so much less is waited for the indexes."""
+    def ensure_forked(self, cube_id: str, point: ForkPoint, origin: Origin, settings: JsonObject) -> None:
+        """Give a registered fork its first own event, if it has none; `settings` are owner, name and policy."""
+        if self._forks.ensure_begun(cube_id, point, origin, settings):
+            with self.reading(cube_id) as fork:
+                inherited = fork.state.rows.inherited
+            self._search.adopt(cube_id, point.cube_id, inherited)
+
+    def search(self, cube_id: str, request: SearchCube, waited_s: float = 0.0, seen: Seen = everything) -> CubeHits:
+        """`waited_s` is what the caller has waited already: so much less is waited for the indexes. `seen`: what it
+        sees of the cube.
+        """
         wait_s = max(0.0, self._limits.index_wait_s - waited_s)
         with self._cubes.pinned(cube_id) as cube:
             promised = self._promised.get(cube_id)
-            return self._search.search(cube, request, self._projector, wait_s, promised)
+            return self._search.search(cube, request, self._projector, wait_s, promised, seen)
 
     def wait_indexed(self, cube_id: str, version: int) -> bool:
         """Whether the vectors reached a version of a cube within the limit's seconds. Words come from the cube itself;
@@ -149,19 +191,40 @@ class Shard:
         """
         return self._projector.wait(cube_id, version, self._limits.index_wait_s, (DENSE,))
 
+    def erase(self, cube_id: str, decide: Callable[[CubeDraft], str], origin: Origin) -> Receipt:
+        """As `Erasing.erase`."""
+        return self._erasing.erase(cube_id, decide, origin)
+
+    def mentioning(self, text: bytes) -> Iterator[Event]:
+        """As `ports.Journal.mentioning`."""
+        return self._parts.journal.mentioning(text)
+
     def verify(self, cube_id: str) -> list[str]:
         """What is wrong with the cube's chain and the shard's journal; in the writer's sequence."""
         return self.writer.run_exclusive(lambda: self._parts.journal.verify(cube_id)).result()
 
+    def recorded_by(self, cube_id: str, versions: Sequence[int]) -> dict[int, RecordedBy]:
+        """Who recorded some of a cube's events, from the journal, which reads the cube's events for it."""
+        wanted = frozenset(versions)
+        events = self._parts.journal.read_cube(cube_id, min(wanted) - 1)
+        return {
+            event.version: RecordedBy(event.principal, event.request_id) for event in events if event.version in wanted
+        }
+
     # following the journal
 
     def _apply(self, events: list[Event]) -> None:
-        deltas = []
+        deltas: list[RowDelta] = []
         for event, change in self._cubes.apply(events):
             rows = self._cubes.opened(event.cube_id).state.rows
-            deltas.append(RowDelta.of(event, change, rows))
+            deltas += RowDelta.of(event, change, rows)
         self._projector.feed(deltas)
-        self._snapshot_when_due()
+        self.consolidator.feed(deltas)
+        self._snapshotting.when_due()
+
+    def _quiet(self) -> bool:
+        """Whether nobody waits for the vectors of this shard."""
+        return not self._projector.lag()[DENSE] and not self._projector.failures() and self.failure is None
 
     def _distrust_what_is_ahead(self) -> None:
         """Forget snapshots of another history than the journal's: it was put back from a copy, say. Otherwise events
@@ -179,45 +242,18 @@ class Shard:
         self._parts.condemn(channel)
         self._damage = damage
 
+    def _distrust_snapshots(self, damage: Corrupted) -> None:
+        log.error("%s; shard %d will be opened anew and folded from its journal", damage, self.number)
+        self._damage = damage
+
     def _footprint(self, cube_id: str) -> int:
-        return self._parts.vectors.held_bytes(cube_id) + self._search.held_bytes(cube_id)
+        return self._search.held_bytes(cube_id)
 
     def _evicted(self, cube_id: str) -> None:
-        self._parts.vectors.unload(cube_id)
         self._search.forget(cube_id)
+        self.consolidator.forget(cube_id)
         with self._promising:
             self._promised.pop(cube_id, None)
-
-    # snapshots
-
-    def _snapshot_when_due(self) -> None:
-        due = self._cubes.tail_events >= self._snapshot_at or self._cubes.tail_bytes >= self._snapshot_at_bytes
-        if not due or self._closing or not self._snapshotting.acquire(blocking=False):
-            return
-        threading.Thread(target=self._background_snapshot, name=f"snapshot-{self.number}").start()
-
-    def _background_snapshot(self) -> None:
-        try:
-            self._write_snapshot()
-        except Exception:  # the outer loop of a background thread: the journal still holds everything
-            log.exception("snapshot of shard %d failed; the next one will cover it", self.number)
-            self._snapshot_at = self._cubes.tail_events + self._limits.snapshot_events
-            self._snapshot_at_bytes = self._cubes.tail_bytes + TAIL_BYTES
-        finally:
-            self._snapshotting.release()
-
-    def _write_snapshot(self) -> None:
-        def capture() -> tuple[int, list[Captured]]:
-            return self._parts.journal.position, self._cubes.capture()
-
-        position, captured = self.writer.run_exclusive(capture).result()
-        if position > self._parts.snapshots.position:
-            self._parts.snapshots.write(position, (self._cubes.encode(item) for item in captured))
-        self._cubes.trim(position)
-        # A snapshot writes whole cubes: a quarter more events before the next keeps its cost a constant part of theirs.
-        written = sum(events[-1].version for _, _, events in captured)
-        self._snapshot_at = max(self._limits.snapshot_events, written // 4)
-        self._snapshot_at_bytes = TAIL_BYTES
 
     # running
 
@@ -237,6 +273,7 @@ class Shard:
             "lag": self._projector.lag(),
             "index_failures": self._projector.failures(),
             "writer": asdict(self.writer.counters),
+            "to_consolidate": self.consolidator.waiting(),
             "incidents": list(self._cubes.incidents),
             **self._cubes.status(),
         }
@@ -248,17 +285,16 @@ class Shard:
     def not_ready(self) -> list[str]:
         """What keeps the shard from answering in full, in words."""
         failures = self._projector.failures()
-        return [f"shard {self.number}: {channel} index: {why}" for channel, why in failures.items()]
+        waiting = self._erasing.unfinished
+        erasing = [f"shard {self.number}: {waiting} cubes have an erasure that is being finished"] if waiting else []
+        return erasing + [f"shard {self.number}: {channel} index: {why}" for channel, why in failures.items()]
 
     def close(self) -> None:
         """Drain the writer, snapshot what changed, store the indexes. What this cannot do, the next opening replays."""
-        closed, self._closing = self._closing, True
-        with self._snapshotting:
-            if self._cubes.tail_events and self.writer.failure is None and not closed:
-                try:
-                    self._write_snapshot()
-                except MemosError as error:
-                    log.error("shard %d closes without a snapshot, the next opening folds: %s", self.number, error)
+        self._closing = True
+        self._erasing.close()
+        self._snapshotting.close()
+        self.consolidator.close()
         self.writer.close()
         self._replay.close()
         self._projector.close()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from actors.audit import AuditLimits, AuditLog
 from actors.clock import SystemClock
 from actors.errors import ConfigError, Corrupted
 from actors.memory.analysis import ANALYSIS_VERSION
@@ -18,6 +19,7 @@ from actors.memory.ports import Embedder, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
 from actors.memory_budget import OPEN_BYTES, MemoryBudget
 from actors.shard import Shard, ShardLimits, ShardParts
+from actors.stores.audit import DeltaAuditTable
 from actors.stores.journal import DeltaJournal
 from actors.stores.lexical.tantivy_index import TantivyIndex
 from actors.stores.location import StorageSpec
@@ -28,14 +30,18 @@ from actors.stores.vectors.store import VectorBackend, VectorStoreSpec
 log = logging.getLogger(__name__)
 
 
+ARCHIVE_BYTES = 4 << 30
+"""The largest archive that is taken in where nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostSpec:
     """What a host is made of. `shards_uri` holds the truth, and the vectors, so that a host that moves embeds nothing
     again; `index_folder`, local, what is quickly rebuilt: the inverted indexes.
 
     `shards` are the numbers that this host owns, of `shard_count` in all. Its open cubes hold `open_bytes` at most,
-    beside those in use. `node_cache`, in a cluster: the folder that has each node's `index_folder` below it, by the
-    node's id.
+    beside those in use; it takes in archives of up to `archive_bytes`. `node_cache`, in a cluster: the folder that has
+    each node's `index_folder` below it, by the node's id.
     """
 
     name: str
@@ -49,6 +55,13 @@ class HostSpec:
     vectors: VectorStoreSpec = field(default_factory=VectorStoreSpec)
     open_bytes: int = OPEN_BYTES
     node_cache: str = ""
+    audit: AuditLimits = field(default_factory=AuditLimits)
+    archive_bytes: int = ARCHIVE_BYTES
+
+    @property
+    def spool(self) -> Path:
+        """A folder of this host's own on the node that it runs on, for what is there while it runs."""
+        return Path(self.index_folder) / "spool" / self.name
 
     def on_node(self, node: str, living: Callable[[], Container[str]]) -> HostSpec:
         """The spec of a host that runs on `node`; what nodes that are gone left in the cache is deleted."""
@@ -93,6 +106,15 @@ def open_shard(spec: HostSpec, number: int, embedder: Embedder, budget: MemoryBu
     except BaseException:
         parts.close()  # what stays open here would lock out the next try
         raise
+
+
+def open_audit(spec: HostSpec, number: int) -> AuditLog:
+    """The shard's audit: `audit/` beside the journal, its head in `audit-anchors/`. Opened behind the answers."""
+    base, options = f"{spec.shards_uri.rstrip('/')}/{shard_name(number)}", dict(spec.storage_options)
+    table, anchors = StorageSpec(f"{base}/audit", options), StorageSpec(f"{base}/audit-anchors", options)
+    return AuditLog(
+        f"shard {number}", lambda: DeltaAuditTable(table, anchors, spec.chain_key), SystemClock(), spec.audit
+    )
 
 
 def _condemned(indexes: Path, channel: str) -> Path:

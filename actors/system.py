@@ -6,23 +6,22 @@ Methods block and are safe to call from many threads; writes are durable when th
 from __future__ import annotations
 
 import hmac
-import json
 import logging
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
-from actors.errors import StorageError, Unauthenticated
-from actors.footprint import footprint
+from actors.errors import CubeNotFound, Unauthenticated
 from actors.memory import administration
 from actors.memory.administration import SystemDraft
-from actors.memory.credentials import CursorSigner, digest_secret, key_id_of, new_secret
-from actors.memory.draft import Origin, Sealer
-from actors.memory.events import Event
-from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
-from actors.memory.identity import SYSTEM_CUBE_ID, new_id
-from actors.memory.ports import Clock, Journal, JsonObject, Snapshots
+from actors.memory.auditing import AuditAction, AuditQuery, AuditReport, AuditRow, Note, detail_text
+from actors.memory.credentials import digest_secret, key_id_of, new_secret
+from actors.memory.draft import Origin
+from actors.memory.events import EventType
+from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role
+from actors.memory.identity import new_id
+from actors.memory.records import access_of
 from actors.memory.requests import (
     CubeSummary,
     IssuedKey,
@@ -34,9 +33,13 @@ from actors.memory.requests import (
     Page,
     PrincipalView,
 )
-from actors.memory.system import Identity, access_of
-from actors.system_recovery import recovered
-from actors.writer import ShardWriter
+from actors.memory.system import Identity
+from actors.system_parts import FirstGovernor, SystemParts
+from actors.system_shard import SystemShard
+
+__all__ = ["FirstGovernor", "SystemHost", "SystemParts"]
+
+__all__ = ["FirstGovernor", "SystemHost", "SystemParts"]
 
 R = TypeVar("R")
 log = logging.getLogger(__name__)
@@ -45,82 +48,65 @@ JOB_KEY_LIFE_US = 24 * 3600 * 1_000_000
 """How long the key that a job acts with is good for."""
 
 
-@dataclass(frozen=True, slots=True)
-class SystemParts:
-    """What the system shard stands on, opened."""
-
-    journal: Journal
-    snapshots: Snapshots
-    sealer: Sealer
-    clock: Clock
-    queue_limit: int = 1024
-    snapshot_events: int = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class FirstGovernor:
-    """Who governs a new state, and what is stored of the key that was made for them."""
-
-    principal: str
-    key_id: str
-    digest: str
-
-
-class SystemHost:
+class SystemHost(SystemShard):
     """One owner of the system shard. It is an AccessSource for the hosts of its process."""
-
-    def __init__(self, parts: SystemParts) -> None:
-        self._parts = parts
-        self._guard = threading.Lock()
-        self._cursors = CursorSigner(parts.sealer.chain_key)
-        self._progress: dict[str, float] = {}
-        self._state = recovered(parts.journal, parts.snapshots)
-        self._snapshot_at = parts.snapshots.position
-        self._writer: ShardWriter[SystemDraft] = ShardWriter(
-            parts.journal,
-            clock=parts.clock,
-            open_draft=lambda _: SystemDraft(self._state, parts.sealer),
-            apply=self._apply,
-            queue_limit=parts.queue_limit,
-        )
 
     def bootstrap(self, first: FirstGovernor) -> None:
         """Record the first governor and its key; does nothing once there is a governor."""
+        with self._guard:
+            if any(principal.governor for principal in self._state.records.principals.values()):
+                return
         caller = Caller(first.principal, first.key_id, "bootstrap")
-        self._run(caller, lambda d, o: administration.bootstrap(d, o, first.principal, first.key_id, first.digest))
+        note = Note(AuditAction.CREATE, detail={"what": "first governor", "principal": first.principal})
+        self._run(
+            caller, note, lambda d, o: administration.bootstrap(d, o, first.principal, first.key_id, first.digest)
+        )
 
     # keys
 
     def authenticate(self, secret: str, request_id: str) -> Identity:
-        """Who the key speaks for. Raises Unauthenticated, in the same time whatever is wrong with it."""
+        """Who the key speaks for. Raises Unauthenticated, in the same time whatever is wrong with it. An empty secret
+        stands for a request without a key.
+        """
+        self._parts.audit.check()
         digest = digest_secret(self._parts.sealer.chain_key, secret)
         with self._guard:
             key = self._state.records.keys.get(key_id_of(secret) or "")
             matches = hmac.compare_digest(digest, key.digest if key else "0" * len(digest))
-            if key is None or not matches or not key.live(self._parts.clock.now_us()):
-                raise Unauthenticated("this API key is unknown, expired or revoked")
-            governor = self._state.records.is_governor(key.principal)
-            return Identity(Caller(key.principal, key.id, request_id), governor, key.default_cube, key.expires_at_us)
+            if key is not None and matches and key.live(self._parts.clock.now_us()):
+                governor = self._state.records.is_governor(key.principal)
+                caller = Caller(key.principal, key.id, request_id, key.expires_at_us)
+                return Identity(caller, governor, key.default_cube, key.expires_at_us)
+        if key is not None and matches:
+            why = "the key was revoked" if key.revoked_at_us is not None else "the key has expired"
+            self._strangers.refused(Caller(key.principal, key.id, request_id), why)
+        else:
+            self._strangers.refused(Caller("", "", request_id), "the key is unknown" if secret else "no key")
+        if not secret:
+            raise Unauthenticated("send your API key as `Authorization: Bearer KEY`")
+        raise Unauthenticated("this API key is unknown, expired or revoked")
 
     def create_key(self, caller: Caller, new: NewKey) -> IssuedKey:
         """A new key, and its principal when that is new. Governors only. The secret is never stored."""
         secret = new_secret(self._parts.sealer.random_bytes)
         digest = digest_secret(self._parts.sealer.chain_key, secret.text)
-        view = self._run(caller, lambda d, o: administration.create_key(d, o, caller, new, secret.key_id, digest))
+        note = Note(AuditAction.CREATE, detail={"what": "key", "key": secret.key_id, "principal": new.principal})
+        view = self._run(caller, note, lambda d, o: administration.create_key(d, o, caller, new, secret.key_id, digest))
         return IssuedKey(secret.text, view)
 
     def list_keys(self, caller: Caller, limit: int, cursor: str | None) -> Page[KeyView]:
-        with self._guard:
+        with self._noted(caller, Note(AuditAction.READ, detail={"what": "keys"})), self._guard:
             self._check_governor(caller, "list keys")
             records = self._state.records
             found = [(key.order, records.key_view(key)) for key in records.keys.values()]
             return self._cursors.page("keys", caller.principal, found, limit, cursor)
 
     def revoke_key(self, caller: Caller, key_id: str) -> KeyView:
-        return self._run(caller, lambda d, o: administration.revoke_key(d, o, caller, key_id))
+        note = Note(AuditAction.CHANGE, detail={"what": "key", "revoked": key_id[:64]})
+        return self._run(caller, note, lambda d, o: administration.revoke_key(d, o, caller, key_id))
 
     def list_principals(self, caller: Caller, limit: int, cursor: str | None) -> Page[PrincipalView]:
-        with self._guard:
+        with self._noted(caller, Note(AuditAction.READ, detail={"what": "principals"})), self._guard:
             self._check_governor(caller, "list principals")
             return self._cursors.page("principals", caller.principal, self._state.principal_views(), limit, cursor)
 
@@ -128,23 +114,47 @@ class SystemHost:
 
     def register_cube(self, caller: Caller, new: NewCube) -> CubeAccess:
         """Enter a new cube into the catalogue, owned by the caller. Raises AlreadyExists."""
-        return access_of(self._run(caller, lambda d, o: administration.register_cube(d, o, caller, new)))
+        note = Note(AuditAction.CREATE, detail={"what": "cube"})
+        decide = partial(administration.register_cube, caller=caller, new=new, entities=self._parts.entities)
+        return access_of(self._run(caller, note, decide, new.id))
+
+    def reserve_cube(self, caller: Caller, cube_id: str, importing: str) -> CubeAccess:
+        """Take a cube id for an import. Raises AlreadyExists."""
+        note = Note(AuditAction.CREATE, detail={"what": "cube for an import"})
+        decide = partial(administration.reserve_cube, caller=caller, cube_id=cube_id, importing=importing)
+        return access_of(self._run(caller, note, decide, cube_id))
+
+    def settle_cube(self, cube_id: str, importing: str, type: EventType) -> CubeAccess:
+        """Record what became of an import. For the gateway."""
+        caller = Caller("system", "", importing)
+        note = Note(AuditAction.CREATE, detail={"what": "end of an import", "as": type.value})
+        decide = partial(administration.settle_cube, cube_id=cube_id, importing=importing, type=type)
+        return access_of(self._run(caller, note, decide, cube_id))
 
     def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
-        return access_of(self._run(caller, lambda d, o: administration.archive_cube(d, o, caller, cube_id, reason)))
+        note = Note(AuditAction.TRANSITION, detail={"what": "cube", "to": "archived"})
+        decide = partial(administration.archive_cube, caller=caller, cube_id=cube_id, reason=reason)
+        return access_of(self._run(caller, note, decide, cube_id))
+
+    def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
+        note = Note(AuditAction.ERASE, detail={"what": "cube in the catalogue"})
+        decide = partial(administration.erase_cube, caller=caller, cube_id=cube_id, reason=reason)
+        return access_of(self._run(caller, note, decide, cube_id))
 
     def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeAccess:
         """Raises PrincipalNotFound for a principal that never had a key."""
-        return access_of(
-            self._run(caller, lambda d, o: administration.put_grant(d, o, caller, cube_id, principal, role))
-        )
+        note = Note(AuditAction.GRANT, detail={"to": principal[:128], "role": role.label})
+        decide = partial(administration.put_grant, caller=caller, cube_id=cube_id, principal=principal, role=role)
+        return access_of(self._run(caller, note, decide, cube_id))
 
     def remove_grant(self, caller: Caller, cube_id: str, principal: str) -> CubeAccess:
-        return access_of(self._run(caller, lambda d, o: administration.remove_grant(d, o, caller, cube_id, principal)))
+        note = Note(AuditAction.GRANT, detail={"to": principal[:128], "role": None})
+        decide = partial(administration.remove_grant, caller=caller, cube_id=cube_id, principal=principal)
+        return access_of(self._run(caller, note, decide, cube_id))
 
     def list_cubes(self, caller: Caller, limit: int, cursor: str | None) -> Page[CubeSummary]:
         """The cubes that the caller has a role on, in order of creation; governors see all."""
-        with self._guard:
+        with self._noted(caller, Note(AuditAction.READ, detail={"what": "cubes"})), self._guard:
             self._check_live(caller)
             records = self._state.records
             governor = records.is_governor(caller.principal)
@@ -152,13 +162,25 @@ class SystemHost:
             found = []
             for cube in (records.cubes[cube_id] for cube_id in ids):
                 role = Role.OWNER if governor or cube.owner == caller.principal else cube.grants[caller.principal]
-                if not cube.archived:
+                if not cube.hidden:
                     found.append((cube.order, CubeSummary(cube.id, cube.owner, role.label)))
             return self._cursors.page("cubes", caller.principal, found, limit, cursor)
 
     def cube_access(self, cube_id: str) -> CubeAccess | None:
         with self._guard:
             return self._state.cube_access(cube_id)
+
+    def forks_of(self, cube_id: str) -> tuple[str, ...]:
+        with self._guard:
+            return self._state.forks_of(cube_id)
+
+    def asked_access(self, caller: Caller, action: Action, cube_id: str) -> CubeAccess | None:
+        """As `cube_access`; an attempt on a cube that does not exist is in this shard's audit, there being no other."""
+        access = self.cube_access(cube_id)
+        if access is None:
+            tried = {"action": action.value, "why": CubeNotFound.slug}
+            self._parts.audit.record(caller, AuditAction.DENIED, cube_id[:128], detail=detail_text(tried))
+        return access
 
     def cluster_access(self) -> ClusterAccess:
         with self._guard:
@@ -187,14 +209,18 @@ class SystemHost:
             administration.issue_job_key(draft, origin, caller, key, secret.key_id, digest)
             return recorded
 
-        return self._run(caller, decide), secret.text
+        note = Note(AuditAction.JOB, detail={"job": job.id, "name": name[:64], "status": job.status.value})
+        return self._run(caller, note, decide, cube_id), secret.text
 
     def advance_job(
         self, job_id: str, status: JobStatus, reason: str = "", result: Mapping[str, Any] | None = None
     ) -> JobView:
         """Record a job's next status; one that has ended stays as it ended. For the job itself and its launcher."""
         caller = Caller("system", "", job_id)
-        job = self._run(caller, lambda d, o: administration.advance_job(d, o, job_id, status, reason, result))
+        note = Note(AuditAction.JOB, detail={"job": job_id[:64], "status": status.value})
+        decide = partial(administration.advance_job, job_id=job_id, status=status, reason=reason, result=result)
+        known = self.job_record(job_id)
+        job = self._run(caller, note, decide, known.cube_id if known else "")
         if job.status.ended:
             with self._guard:
                 self._progress.pop(job_id, None)
@@ -208,7 +234,7 @@ class SystemHost:
                 self._progress[job_id] = min(max(progress, 0.0), 1.0)
 
     def read_job(self, caller: Caller, job_id: str) -> JobView:
-        with self._guard:
+        with self._noted(caller, Note(AuditAction.READ, detail={"what": "job", "job": job_id[:64]})), self._guard:
             self._check_live(caller)
             return self._shown(administration.visible_job(self._state.records, caller, job_id))
 
@@ -219,7 +245,7 @@ class SystemHost:
 
     def list_jobs(self, caller: Caller, limit: int, cursor: str | None) -> Page[JobView]:
         """The caller's jobs, or all for a governor; newest first."""
-        with self._guard:
+        with self._noted(caller, Note(AuditAction.READ, detail={"what": "jobs"})), self._guard:
             self._check_live(caller)
             governor = self._state.records.is_governor(caller.principal)
             found = [
@@ -229,67 +255,32 @@ class SystemHost:
             ]
             return self._cursors.page("jobs", caller.principal, found, limit, cursor)
 
-    # running
+    # audit
 
-    def status(self) -> JsonObject:
+    def audit(self, caller: Caller, cube_id: str, query: AuditQuery) -> tuple[AuditRow, ...]:
+        """What this shard decided about a cube, newest first: for its owner, and governors; the cube's host records
+        that it was read. With the cube "", all that this shard has of any: governors only.
+        """
+        if not cube_id:
+            with self._noted(caller, Note(AuditAction.READ, detail={"what": "audit"})):
+                with self._guard:
+                    self._check_governor(caller, "read the audit of the system")
+                return tuple(self._parts.audit.newest(None, query))
         with self._guard:
-            records = self._state.records
-            return {
-                **footprint(),
-                "failure": None if self._writer.failure is None else str(self._writer.failure),
-                "queued": self._writer.counters.queued,
-                "epoch": self._parts.journal.epoch,
-                "position": self._parts.journal.position,
-                "principals": len(records.principals),
-                "cubes": sum(not cube.archived for cube in records.cubes.values()),
-                "jobs": len(records.jobs),
-            }
+            self._check_live(caller)
+            known = self._state.records.cubes.get(cube_id)
+            administration.check_role(self._state.records, caller, Action.AUDIT, known, cube_id)
+        return tuple(self._parts.audit.newest(cube_id, query))
 
-    def ready(self) -> list[str]:
-        """What is not ready; empty while the shard is ours."""
-        failure = self._writer.failure
-        return [] if failure is None else [failure.detail]
-
-    def verify(self) -> list[str]:
-        """What is wrong with the system shard's chain and journal; empty when all holds."""
-        return self._writer.run_exclusive(lambda: self._parts.journal.verify(SYSTEM_CUBE_ID)).result()
-
-    def close(self) -> None:
-        """Drain the writer, write a snapshot, and leave everything on storage."""
-        if self._writer.failure is None:
-            self._writer.run_exclusive(self._write_snapshot).result()
-        self._writer.close()
-        self._parts.journal.close()
+    def verify_audit(self, caller: Caller, cube_id: str) -> AuditReport:
+        """What is wrong with the rows that this shard has of a cube: for who may verify the cube."""
+        with self._guard:
+            self._check_live(caller)
+            known = self._state.records.cubes.get(cube_id)
+            administration.check_role(self._state.records, caller, Action.VERIFY, known, cube_id)
+        return self._parts.audit.verify(cube_id)
 
     # inside
-
-    def _run(self, caller: Caller, decide: Callable[[SystemDraft, Origin], R]) -> R:
-        origin = Origin(caller.principal, caller.request_id, self._parts.clock.now_us())
-        return self._writer.submit(SYSTEM_CUBE_ID, lambda draft: decide(draft, origin)).result()
-
-    def _apply(self, events: list[Event]) -> None:
-        with self._guard:
-            for event in events:
-                self._state.apply(event)
-        if self._parts.journal.position - self._snapshot_at >= self._parts.snapshot_events:
-            self._write_snapshot()
-
-    def _write_snapshot(self) -> None:
-        position = self._parts.journal.position
-        if position == self._snapshot_at:
-            return
-        self._snapshot_at = position  # also when it fails: the next one covers it
-        try:
-            self._parts.snapshots.write(position, [(SYSTEM_CUBE_ID, json.dumps(self._state.to_snapshot()).encode())])
-        except StorageError as error:
-            log.error("the system shard's snapshot failed, the journal still holds everything: %s", error)
-
-    def _check_live(self, caller: Caller) -> None:
-        administration.check_live(self._state.records, caller, self._parts.clock.now_us())
-
-    def _check_governor(self, caller: Caller, what: str) -> None:
-        self._check_live(caller)
-        administration.check_governor(self._state.records, caller, what)
 
     def _shown(self, job: JobView) -> JobView:
         return replace(job, progress=self._progress.get(job.id, job.progress))

@@ -9,7 +9,9 @@ import ray
 
 from actors.errors import StorageError
 from actors.instance_claim import InstanceClaim
-from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
+from actors.memory.auditing import AuditQuery, AuditReport, AuditRow
+from actors.memory.events import EventType
+from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import JsonObject
 from actors.memory.requests import (
     CubeSummary,
@@ -53,8 +55,17 @@ class SystemActor:
     def register_cube(self, caller: Caller, new: NewCube) -> CubeAccess:
         return self._write(lambda: self._host.register_cube(caller, new))
 
+    def reserve_cube(self, caller: Caller, cube_id: str, importing: str) -> CubeAccess:
+        return self._write(lambda: self._host.reserve_cube(caller, cube_id, importing))
+
+    def settle_cube(self, cube_id: str, importing: str, type: EventType) -> CubeAccess:
+        return self._write(lambda: self._host.settle_cube(cube_id, importing, type))
+
     def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
         return self._write(lambda: self._host.archive_cube(caller, cube_id, reason))
+
+    def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
+        return self._write(lambda: self._host.erase_cube(caller, cube_id, reason))
 
     def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeAccess:
         return self._write(lambda: self._host.put_grant(caller, cube_id, principal, role))
@@ -67,6 +78,12 @@ class SystemActor:
 
     def cube_access(self, cube_id: str) -> CubeAccess | None:
         return self._host.cube_access(cube_id)
+
+    def forks_of(self, cube_id: str) -> tuple[str, ...]:
+        return self._host.forks_of(cube_id)
+
+    def asked_access(self, caller: Caller, action: Action, cube_id: str) -> CubeAccess | None:
+        return self._host.asked_access(caller, action, cube_id)
 
     def cluster_access(self) -> ClusterAccess:
         return self._host.cluster_access()
@@ -99,6 +116,12 @@ class SystemActor:
     def ready(self) -> list[str]:
         return self._host.ready()
 
+    def audit(self, caller: Caller, cube_id: str, query: AuditQuery) -> tuple[AuditRow, ...]:
+        return self._host.audit(caller, cube_id, query)
+
+    def verify_audit(self, caller: Caller, cube_id: str) -> AuditReport:
+        return self._host.verify_audit(caller, cube_id)
+
     def verify(self) -> list[str]:
         return self._host.verify()
 
@@ -123,6 +146,11 @@ class RemoteAccess:
     def cube_access(self, cube_id: str) -> CubeAccess | None:
         """Raises Unavailable when the system host does not answer."""
         access: CubeAccess | None = self._calls.call("cube_access", cube_id)
+        return access
+
+    def asked_access(self, caller: Caller, action: Action, cube_id: str) -> CubeAccess | None:
+        """Raises Unavailable when the system host does not answer."""
+        access: CubeAccess | None = self._calls.call("asked_access", caller, action, cube_id)
         return access
 
     def cluster_access(self) -> ClusterAccess:

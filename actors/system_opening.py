@@ -6,8 +6,11 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from actors.audit import AuditLog
 from actors.clock import SystemClock
 from actors.memory.draft import Sealer
+from actors.memory.policy import ENTITIES
+from actors.stores.audit import DeltaAuditTable
 from actors.stores.journal import DeltaJournal
 from actors.stores.location import StorageSpec
 from actors.stores.snapshots import SnapshotFolder
@@ -23,6 +26,7 @@ class SystemSpec:
     first_governor: FirstGovernor | None
     storage_options: Mapping[str, str] = field(default_factory=dict)
     queue_limit: int = 1024
+    entities: tuple[str, ...] = ENTITIES
 
 
 def open_system(spec: SystemSpec) -> SystemHost:
@@ -32,13 +36,16 @@ def open_system(spec: SystemSpec) -> SystemHost:
     journal = DeltaJournal(
         StorageSpec(f"{base}/journal", options), StorageSpec(f"{base}/anchors", options), spec.chain_key
     )
+    table, anchors = StorageSpec(f"{base}/audit", options), StorageSpec(f"{base}/audit-anchors", options)
     host = SystemHost(
         SystemParts(
             journal=journal,
             snapshots=SnapshotFolder(StorageSpec(f"{base}/snapshots", options), spec.chain_key),
             sealer=Sealer(spec.chain_key, secrets.token_bytes),
             clock=SystemClock(),
+            audit=AuditLog("the system shard", lambda: DeltaAuditTable(table, anchors, spec.chain_key), SystemClock()),
             queue_limit=spec.queue_limit,
+            entities=spec.entities,
         )
     )
     if spec.first_governor is not None:

@@ -16,6 +16,8 @@ from actors.remote_actor import RETRY_AFTER_S, translated
 NAMESPACE = "memos"
 SYSTEM = "system"
 EMBEDDER = "embedder"
+REDACTOR = "redactor"
+"""There once a cube needs it."""
 
 
 def host_name(host: int) -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from actors.errors import CubeNotFound, MemosError, Unavailable
+from actors.errors import Conflict, CubeNotFound, Unavailable
+from actors.listing_differences import DifferencePage
+from actors.memory.auditing import AuditQuery, AuditRow
+from actors.memory.erasure import EraseMemories, Receipt
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.item import Memory
 from actors.memory.ports import Clock, JsonObject
@@ -23,9 +26,10 @@ from actors.memory.requests import (
     CubeHits,
     CubeSummary,
     CubeView,
+    ExportCube,
     Hit,
+    ImportCube,
     IssuedKey,
-    JobView,
     KeyView,
     ListMemories,
     Moment,
@@ -34,17 +38,25 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
+    Screened,
     SearchCube,
     Shortfall,
     VerifyReport,
 )
 from actors.memory.system import Identity
+from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
+from cluster.archives import ArchiveCalls, Calls
 from cluster.calling import RetryRule, repeated
+from cluster.cube_audit import CubeAudit
 from cluster.cube_calls import CubeCalls
-from cluster.directory import EMBEDDER, SYSTEM, Directory, host_name
+from cluster.cube_places import CubePlaces
+from cluster.directory import SYSTEM, Directory, host_name
+from cluster.erasing import ClusterErasure
+from cluster.health import Health
 from cluster.identities import Identities
 from cluster.jobs import JobRunner
-from cluster.status_report import status_report
+from cluster.lineage_calls import LineageCalls
+from cluster.retention import ClusterRetention
 from cluster.topology import Topology
 
 MANIFESTS_AT_ONCE = 16
@@ -64,13 +76,22 @@ class GatewayParts:
     status_within_s: float = 2.0
 
 
-class Gateway:
+class Gateway(LineageCalls):
     """One a replica; everything in it is safe to use from one event loop."""
 
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
         self._identities = Identities(parts.clock)
-        self._cubes = CubeCalls(parts.directory, self._owner)
+        self._places = CubePlaces(parts.directory, parts.topology)
+        self._cubes = CubeCalls(parts.directory, self._places)
+        self._health = Health(parts.directory, parts.topology, parts.status_within_s)
+        self._audits = CubeAudit(self._host, self._system)
+        self._archives = ArchiveCalls(Calls(self._system, self._host, self._once))
+        self._erasure = ClusterErasure(self._host, self._hosts, self._forks_of)
+        jobs, retention = parts.jobs, ClusterRetention(self._host, self._erasure)
+        self.due, self.apply_retention = retention.due, retention.apply
+        self.submit_job, self.list_jobs, self.read_job = jobs.submit, jobs.list, jobs.read
+        self.job_logs, self.stop_job = jobs.logs, jobs.stop
 
     # keys and principals
 
@@ -109,10 +130,28 @@ class Gateway:
 
     async def create_cube(self, caller: Caller, new: NewCube) -> CubeView:
         """Registered first, then given its first event; a host heals one that got no further than the first."""
-        access: CubeAccess = await self._system("register_cube", caller, new)
-        await self._host(new.id, "set_access", access)
+        await self._push(new.id, await self._archives.registered(caller, new))
         view: CubeView = await self._host(new.id, "create_cube", caller, new.id)
         return view
+
+    async def fork_cube(self, caller: Caller, cube_id: str, request: ForkCube) -> CubeView:
+        """A cube that begins as another was. Made like any: registered first, with its fork point."""
+        return await self.create_cube(caller, await self._host(cube_id, "plan_fork", caller, cube_id, request))
+
+    async def roll_back(self, caller: Caller, cube_id: str, to: Moment, reason: str) -> RolledBack:
+        """Not repeated: what others did since a first try that took effect would be undone too."""
+        done: RolledBack = await self._once(cube_id, "roll_back", caller, cube_id, to, reason)
+        return done
+
+    async def compare(self, caller: Caller, cube_id: str, request: CompareVersions) -> DifferencePage:
+        page: DifferencePage = await self._host(cube_id, "compare", caller, cube_id, request)
+        return page
+
+    async def export_cube(self, caller: Caller, cube_id: str, request: ExportCube) -> AsyncGenerator[bytes]:
+        return await self._archives.export_cube(caller, cube_id, request)
+
+    async def import_cube(self, caller: Caller, archive: AsyncIterator[bytes], request: ImportCube) -> CubeView:
+        return await self.read_cube(caller, await self._archives.import_cube(caller, archive, request))
 
     async def list_cubes(self, caller: Caller, limit: int, cursor: str | None) -> Page[CubeView]:
         """A page of the cubes that the caller has a role on, each with its manifest."""
@@ -142,19 +181,30 @@ class Gateway:
 
     async def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeView:
         """The cube as it was; when it returns, the cube is hidden from everyone."""
-        view = await self.read_cube(caller, cube_id)
+        view = await self._shown(caller, cube_id)
         await self._push(cube_id, await self._system("archive_cube", caller, cube_id, reason))
         return view
+
+    async def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> Receipt:
+        """Nothing of the cube is left when it returns, but that its id stays taken. Raises Conflict while there are
+        forks of it: they begin with what it holds.
+        """
+        if await self._forks_of(cube_id):
+            await self.read_cube(caller, cube_id)
+            raise Conflict(f"cube {cube_id!r} has forks, which hold what it holds: erase them first", cube=cube_id)
+        receipt = await self._erasure.erase_cube(caller, cube_id, reason)
+        await self._push(cube_id, await self._system("erase_cube", caller, cube_id, reason))
+        return receipt
 
     async def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeView:
         """In force when it returns."""
         await self._push(cube_id, await self._system("put_grant", caller, cube_id, principal, role))
-        return await self.read_cube(caller, cube_id)
+        return await self._shown(caller, cube_id)
 
     async def remove_grant(self, caller: Caller, cube_id: str, principal: str) -> CubeView:
         """In force when it returns."""
         await self._push(cube_id, await self._system("remove_grant", caller, cube_id, principal))
-        return await self.read_cube(caller, cube_id)
+        return await self._shown(caller, cube_id)
 
     # memories
 
@@ -182,13 +232,24 @@ class Gateway:
         memory: Memory = await self._once(cube_id, "move_memory", caller, cube_id, request)
         return memory
 
+    async def erase_memories(self, caller: Caller, cube_id: str, request: EraseMemories) -> Receipt:
+        """Content and all that was derived from it is gone when it returns. Idempotent: the first receipt again."""
+        return await self._erasure.erase(caller, cube_id, request)
+
     async def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         memories: tuple[Memory, ...] = await self._host(cube_id, "history", caller, cube_id, memory_id)
         return memories
 
     async def verify(self, caller: Caller, cube_id: str) -> VerifyReport:
-        report: VerifyReport = await self._host(cube_id, "verify", caller, cube_id)
-        return report
+        return await self._audits.verified(caller, cube_id)
+
+    async def audit(self, caller: Caller, cube_id: str, query: AuditQuery, cursor: str | None) -> Page[AuditRow]:
+        return await self._audits.page(caller, cube_id, query, cursor)
+
+    async def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
+        """A repeat goes on where the last call ended, so it is repeated."""
+        done: Screened = await self._host(cube_id, "screen", caller, cube_id, limit)
+        return done
 
     async def search(self, caller: Caller, cube_ids: Sequence[str], request: SearchCube) -> CubeHits:
         """The best `top_k` over the cubes. A cube whose host does not answer becomes a Shortfall; any other
@@ -210,79 +271,46 @@ class Gateway:
         hits.sort(key=lambda hit: -hit.score)
         return CubeHits(tuple(hits[: request.top_k]), tuple(dict.fromkeys(degraded)))
 
-    # jobs
-
-    async def submit_job(self, caller: Caller, name: str, cube_id: str, args: Mapping[str, Any]) -> JobView:
-        return await self._parts.jobs.submit(caller, name, cube_id, args)
-
-    async def list_jobs(self, caller: Caller, limit: int, cursor: str | None) -> Page[JobView]:
-        return await self._parts.jobs.list(caller, limit, cursor)
-
-    async def read_job(self, caller: Caller, job_id: str) -> JobView:
-        return await self._parts.jobs.read(caller, job_id)
-
-    async def job_logs(self, caller: Caller, job_id: str) -> str:
-        return await self._parts.jobs.logs(caller, job_id)
-
-    async def stop_job(self, caller: Caller, job_id: str) -> JobView:
-        return await self._parts.jobs.stop(caller, job_id)
-
     # running
 
     async def status(self) -> JsonObject:
-        """What each part says of itself, as `status_report` orders it; none delays it beyond `status_within_s`."""
-        names = [SYSTEM, EMBEDDER, *(host_name(h) for h in range(self._parts.topology.hosts))]
-        nodes, *said = await asyncio.gather(
-            self._in_time("nodes", self._parts.directory.nodes()),
-            *(self._in_time(name, self._parts.directory.call(name, "status")) for name in names),
-        )
-        return status_report(self._parts.topology, nodes, dict(zip(names, said, strict=True)))
+        return await self._health.status()
 
     async def ready(self) -> list[str]:
-        """What is not ready yet; empty when system, hosts and embedder all answer."""
-        names = [SYSTEM, EMBEDDER, *(host_name(h) for h in range(self._parts.topology.hosts))]
-        answers = await asyncio.gather(
-            *(self._in_time(name, self._parts.directory.call(name, "ready")) for name in names)
-        )
-        return [
-            f"{name}: {reason}"
-            for name, answer in zip(names, answers, strict=True)
-            for reason in ([answer.detail] if isinstance(answer, MemosError) else answer)
-        ]
-
-    async def _in_time(self, name: str, answer: Awaitable[Any]) -> Any:
-        """What a part answers about itself, or the error why it does not, soon."""
-        within_s = self._parts.status_within_s
-        try:
-            async with asyncio.timeout(within_s):
-                return await answer
-        except TimeoutError:
-            return Unavailable(f"{name} did not answer within {within_s:g} s", part=name)
-        except MemosError as error:
-            return error
+        return await self._health.ready()
 
     # inside
 
-    def _owner(self, cube_id: str) -> str:
-        return host_name(self._parts.topology.host_of(cube_id))
+    async def _forks_of(self, cube_id: str) -> Sequence[str]:
+        found: Sequence[str] = await self._system("forks_of", cube_id)
+        return found
+
+    async def _shown(self, caller: Caller, cube_id: str) -> CubeView:
+        view: CubeView = await self._host(cube_id, "shown_cube", caller, cube_id)
+        return view
 
     async def _system(self, method: str, *args: Any) -> Any:
         return await repeated(self._parts.retry, lambda: self._parts.directory.call(SYSTEM, method, *args))
 
     async def _host(self, cube_id: str, method: str, *args: Any) -> Any:
-        name = self._owner(cube_id)
-        return await repeated(self._parts.retry, lambda: self._parts.directory.call(name, method, *args))
+        return await repeated(self._parts.retry, lambda: self._places.call(cube_id, method, *args))
+
+    async def _hosts(self, method: str, *args: Any) -> list[Any]:
+        """The same call of every host."""
+
+        def call(name: str) -> Any:
+            return repeated(self._parts.retry, lambda: self._parts.directory.call(name, method, *args))
+
+        return await asyncio.gather(*(call(host_name(h)) for h in range(self._parts.topology.hosts)))
 
     async def _once(self, cube_id: str, method: str, *args: Any) -> Any:
-        return await self._parts.directory.call(self._owner(cube_id), method, *args)
+        return await self._places.call(cube_id, method, *args)
 
     async def _push(self, cube_id: str, access: CubeAccess) -> None:
+        if access.shard is not None:
+            self._places.learn(cube_id, access.shard)
         await self._host(cube_id, "set_access", access)
 
     async def _push_cluster(self) -> None:
         access: ClusterAccess = await self._system("cluster_access")
-
-        def push(name: str) -> Any:
-            return repeated(self._parts.retry, lambda: self._parts.directory.call(name, "set_cluster_access", access))
-
-        await asyncio.gather(*(push(host_name(h)) for h in range(self._parts.topology.hosts)))
+        await self._hosts("set_cluster_access", access)

@@ -33,9 +33,10 @@ from actors.errors import ConfigError, MemosError, Unavailable
 from actors.remote_actor import HEALTH, ActorAddress
 from actors.system_actor import SystemActor
 from cluster.capacity import Wanted, check_room, ray_options
-from cluster.directory import EMBEDDER, NAMESPACE, SYSTEM, RayDirectory, host_name
+from cluster.directory import EMBEDDER, NAMESPACE, REDACTOR, SYSTEM, RayDirectory, host_name
 from cluster.plan import APP_NAME, Plan
 from cluster.preflight import check_storage
+from cluster.redactor import recognizer_place
 from cluster.settings import Settings
 from cluster.specs import claim_of, embedder_spec, free_claim, host_spec, parts_of, system_spec, take_claim
 from cluster.state_folder import StateFolder
@@ -210,7 +211,7 @@ def _take_off(plan: Plan) -> None:
     if plan.settings.ray.address:
         if plan.deploy:
             _delete_application()
-        for name in [*_hosts(plan), EMBEDDER, SYSTEM]:
+        for name in [*_hosts(plan), REDACTOR, EMBEDDER, SYSTEM]:
             if _exists(name):
                 ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
     free_claim(plan)
@@ -233,7 +234,7 @@ def _create_actors(plan: Plan) -> None:
     placing = settings.cluster
     _create(SystemActor, SYSTEM, SYSTEM_CONCURRENCY, placing.system_resources, system_spec(plan), claim)
     _create(EmbedderActor, EMBEDDER, EMBEDDER_CONCURRENCY, placing.embedder_resources, embedder_spec(settings))
-    addresses = ActorAddress(NAMESPACE, EMBEDDER), ActorAddress(NAMESPACE, SYSTEM)
+    addresses = ActorAddress(NAMESPACE, EMBEDDER), ActorAddress(NAMESPACE, SYSTEM), recognizer_place(settings)
     for number in range(placing.hosts):
         host = host_spec(plan, number)
         concurrency = settings.limits.host_concurrency

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from actors.models.recognition import REGEX_TIMEOUT_S, check_regex
 from actors.stores.vectors.store import VectorBackend
 
 MIB = 1 << 20
@@ -60,6 +61,7 @@ class ClusterSettings(Section):
     host_resources: Resources = Field(default_factory=dict)
     system_resources: Resources = Field(default_factory=dict)
     embedder_resources: Resources = Field(default_factory=dict)
+    redactor_resources: Resources = Field(default_factory=dict)
     takeover: Literal["refuse", "fence"] = "refuse"
     join_wait_s: Annotated[float, Field(ge=0)] = 30.0
     call_timeout_s: Annotated[float, Field(gt=0)] = 30.0
@@ -89,7 +91,7 @@ class ModelSettings(Section):
 
 class LimitSettings(Section):
     """Bounds. `open_cubes` and `queue` are a shard's, `open_bytes` a host's: what its open cubes may hold; those of
-    searches, writes and reads are an HTTP replica's.
+    searches, writes and reads are an HTTP replica's. `archive_bytes` is the largest archive that is imported.
     """
 
     open_cubes: Count = 4096
@@ -107,6 +109,7 @@ class LimitSettings(Section):
     reads_at_once: Count = 32
     reads_waiting: Count = 96
     system_queue: Count = 1024
+    archive_bytes: Bytes = 4096 * MIB
 
 
 class VectorSettings(Section):
@@ -127,6 +130,39 @@ class VectorSettings(Section):
             raise ValueError("backend milvus needs a uri, http://HOST:19530 say")
         if self.backend is VectorBackend.FAISS and (self.uri or self.token_file or self.prefix):
             raise ValueError("uri, token_file and prefix are of backend milvus; faiss needs none of them")
+        return self
+
+
+class PatternSettings(Section):
+    """`score`: how certain a match is, 0 to 1."""
+
+    regex: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(check_regex)]
+    score: Annotated[float, Field(gt=0, le=1)] = 0.8
+
+
+class RecognizerSettings(Section):
+    """Finds one kind of entity by patterns. Words of `context` near a match make it more certain."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    entity: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{1,63}$")]
+    patterns: Annotated[tuple[PatternSettings, ...], Field(min_length=1, max_length=32)]
+    context: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+
+
+class RedactionSettings(Section):
+    """What finds personal data, beside what is built in. Its process is started when a cube first needs it; a pattern
+    that takes longer than `regex_timeout_s` on a text has the text refused.
+    """
+
+    recognizers: Annotated[tuple[RecognizerSettings, ...], Field(max_length=64)] = ()
+    threads: Count = 1
+    regex_timeout_s: Annotated[float, Field(gt=0)] = REGEX_TIMEOUT_S
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> RedactionSettings:
+        names = [recognizer.name for recognizer in self.recognizers]
+        if len(set(names)) < len(names):
+            raise ValueError("two recognizers have the same name")
         return self
 
 

@@ -19,6 +19,7 @@ from cluster.sections import (
     MachineSettings,
     ModelSettings,
     RaySettings,
+    RedactionSettings,
     Section,
     StateSettings,
     VectorSettings,
@@ -33,6 +34,7 @@ class Settings(Section):
     cluster: ClusterSettings = ClusterSettings()
     models: ModelSettings = ModelSettings()
     vectors: VectorSettings = VectorSettings()
+    redaction: RedactionSettings = RedactionSettings()
     limits: LimitSettings = LimitSettings()
     machine: MachineSettings = MachineSettings()
     ray: RaySettings = RaySettings()

@@ -7,6 +7,7 @@ from actors.host import HostSpec
 from actors.instance_claim import InstanceClaim
 from actors.memory.credentials import digest_secret, key_id_of
 from actors.models.embedder import EmbedderSpec
+from actors.models.recognition import CustomPattern, CustomRecognizer, RecognizerSpec
 from actors.shard import ShardLimits
 from actors.stores.location import StorageSpec
 from actors.system import FirstGovernor
@@ -35,6 +36,7 @@ def system_spec(plan: Plan) -> SystemSpec:
         first_governor=first,
         storage_options=plan.settings.state.storage_options,
         queue_limit=plan.settings.limits.system_queue,
+        entities=recognizer_spec(plan.settings).kinds,
     )
 
 
@@ -62,7 +64,24 @@ def host_spec(plan: Plan, number: int) -> HostSpec:
             snapshot_events=limits.snapshot_events,
             index_wait_s=limits.index_wait_s,
         ),
+        archive_bytes=limits.archive_bytes,
         node_cache=str(settings.cache_folder) if settings.ray.address else "",
+    )
+
+
+def recognizer_spec(settings: Settings) -> RecognizerSpec:
+    return RecognizerSpec(
+        custom=tuple(
+            CustomRecognizer(
+                name=recognizer.name,
+                entity=recognizer.entity,
+                patterns=tuple(CustomPattern(pattern.regex, pattern.score) for pattern in recognizer.patterns),
+                context=recognizer.context,
+            )
+            for recognizer in settings.redaction.recognizers
+        ),
+        threads=settings.redaction.threads,
+        regex_timeout_s=settings.redaction.regex_timeout_s,
     )
 
 

@@ -33,6 +33,9 @@ class Topology:
     def host_of(self, cube_id: str) -> int:
         return owner_of(shard_of(cube_id, self.shards), self.hosts)
 
+    def host_of_shard(self, shard: int) -> int:
+        return owner_of(shard, self.hosts)
+
     def shards_of(self, host: int) -> tuple[int, ...]:
         """The shards that a host owns, in order."""
         return tuple(shard for shard in range(self.shards) if owner_of(shard, self.hosts) == host)

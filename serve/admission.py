@@ -61,6 +61,7 @@ class AdmissionLimits:
     writes: GateLimits = GateLimits(64, 64, beside=6)
     reads: GateLimits = GateLimits(32, 96)
     chats: GateLimits = GateLimits(64, 64)
+    imports: GateLimits = GateLimits(2, 8)
 
 
 @dataclass(slots=True, eq=False)
@@ -208,8 +209,8 @@ def share_the_processor(searches: Gate, writes: Gate) -> None:
 
 
 class Admission:
-    """Lets requests in by kind: searches, writes, reads and chats each through a gate of their own, so that none of
-    them keeps the others out. A place is given up when the answer begins: who reads slowly holds nothing.
+    """Lets requests in by kind: searches, writes, reads, chats and imports each through a gate of their own, so that
+    none of them keeps the others out. A place is given up when the answer begins: who reads slowly holds nothing.
     """
 
     def __init__(self, app: ASGIApp, limits: AdmissionLimits, metrics: Metrics) -> None:
@@ -221,6 +222,7 @@ class Admission:
                 ("writes", limits.writes),
                 ("reads", limits.reads),
                 ("chats", limits.chats),
+                ("imports", limits.imports),
             )
         }
         searches, writes = self._gates["searches"], self._gates["writes"]
@@ -252,4 +254,6 @@ def kind_of(method: str, path: str) -> str:
         return "searches"
     if path.startswith("/v1/chat/"):
         return "chats"
+    if method == "POST" and path == "/v1/cubes/import":
+        return "imports"
     return "reads" if method in ("GET", "HEAD", "OPTIONS") else "writes"

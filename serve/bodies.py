@@ -20,6 +20,10 @@ WATCHED_PATHS = frozenset({"/v1/chat/completions"})
 """Paths whose work stops when the client hangs up, whatever the server in front does about it."""
 
 
+STREAMED = frozenset({("POST", "/v1/cubes/import")})
+"""Requests whose bodies their routes take as they come (`serve/uploads.py`)."""
+
+
 class ClientGone(Exception):
     """The client hung up before its body was complete: there is nobody to answer."""
 
@@ -36,7 +40,8 @@ class JsonBodies:
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        unread = scope["type"] == "http" and (scope["method"], scope["path"]) in STREAMED
+        if scope["type"] != "http" or unread or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)

@@ -9,8 +9,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from actors.errors import Forbidden, InvalidRequest, MemosError, ModelNotFound
+from actors.memory.auditing import AuditAction
+from actors.memory.engine_ports import ChatTurn, Sampling
 from actors.memory.item import Form, Memory
-from actors.memory.ports import ChatTurn, Clock, JsonObject, Sampling
+from actors.memory.ports import Clock, JsonObject
 from actors.memory.requests import AddMemories, Shortfall
 from serve import rendering
 from serve.backend import Identity, Memories
@@ -188,6 +190,7 @@ class ChatService:
             cube_ids=conversation.cube_ids,
             top_k=options.top_k,
             as_of=options.as_of,
+            purpose=AuditAction.CHAT,
         )
         caller = conversation.identity.caller
         memories, hits = await recall(self._retrieval, caller, question, conversation.turns)
@@ -206,6 +209,7 @@ class ChatService:
             answer.used,
             options.session,
             self._clock.now_us(),
+            self._engine.model_id,
         )
         if not memories:
             return

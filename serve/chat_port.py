@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
+from actors.memory.engine_ports import ChatTurn, Sampling
 from actors.memory.item import Form, Memory, Reference
-from actors.memory.ports import ChatTurn, JsonObject, Sampling
+from actors.memory.ports import JsonObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,17 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
 
 import httpx
 
-from serve.client_transport import MemosConnectionError, MemosHTTPError, Transport
+from serve.client_archives import CubeArchives
+from serve.client_lineage import LineageMethods
+from serve.client_time import TimeMethods
+from serve.client_transport import MemosConnectionError, MemosHTTPError, Transport, path_of
 from serve.client_types import (
     Added,
     AddedMemory,
+    AuditRow,
     ChatAnswer,
     ChatDelta,
     Cube,
@@ -28,7 +31,9 @@ from serve.client_types import (
     Memory,
     Page,
     Principal,
+    Receipt,
     Result,
+    Screened,
     SearchAnswer,
     Verification,
     read,
@@ -39,7 +44,7 @@ __all__ = ["MemosClient", "MemosConnectionError", "MemosHTTPError"]
 T = TypeVar("T")
 
 
-class MemosClient:
+class MemosClient(LineageMethods, TimeMethods, CubeArchives):
     """A connection to one server. Every method raises MemosHTTPError with what the server's problem says.
 
     Reads are retried on 429, 503 and lost connections, and so are adds, which carry an idempotency key; nothing else.
@@ -77,24 +82,43 @@ class MemosClient:
         return self._all(Cube, "/v1/cubes", page_size)
 
     def cube(self, cube_id: str) -> Cube:
-        return self._read(Cube, "GET", _path("cubes", cube_id))
+        return self._read(Cube, "GET", path_of("cubes", cube_id))
 
     def change_cube(self, cube_id: str, name: str | None = None, policy: Json | None = None) -> Cube:
         body = {key: value for key, value in (("name", name), ("policy", policy)) if value is not None}
-        return self._read(Cube, "PATCH", _path("cubes", cube_id), body=body)
+        return self._read(Cube, "PATCH", path_of("cubes", cube_id), body=body)
 
     def delete_cube(self, cube_id: str, reason: str = "") -> Cube:
         """Archives the cube."""
-        return self._read(Cube, "DELETE", _path("cubes", cube_id), query={"reason": reason or None})
+        return self._read(Cube, "DELETE", path_of("cubes", cube_id), query={"reason": reason or None})
+
+    def erase_cube(self, cube_id: str, reason: str = "") -> Receipt:
+        """Erases the cube for good; its id stays taken."""
+        return self._read(
+            Receipt, "DELETE", path_of("cubes", cube_id), query={"erase": "true", "reason": reason or None}
+        )
 
     def grant(self, cube_id: str, principal: str, role: str) -> Cube:
-        return self._read(Cube, "PUT", _path("cubes", cube_id, "grants", principal), body={"role": role})
+        return self._read(Cube, "PUT", path_of("cubes", cube_id, "grants", principal), body={"role": role})
 
     def remove_grant(self, cube_id: str, principal: str) -> Cube:
-        return self._read(Cube, "DELETE", _path("cubes", cube_id, "grants", principal))
+        return self._read(Cube, "DELETE", path_of("cubes", cube_id, "grants", principal))
 
     def verify(self, cube_id: str) -> Verification:
-        return self._read(Verification, "GET", _path("cubes", cube_id, "verify"))
+        return self._read(Verification, "GET", path_of("cubes", cube_id, "verify"))
+
+    def audit(
+        self, cube_id: str | None = None, narrowed: Mapping[str, str | None] | None = None, page_size: int = 200
+    ) -> Iterator[AuditRow]:
+        """A cube's audit, newest first; without a cube, that of the system. `narrowed` may have principal, action,
+        memory, request, since and until.
+        """
+        path = path_of("cubes", cube_id, "audit") if cube_id else "/v1/audit"
+        return self._all(AuditRow, path, page_size, narrowed)
+
+    def screen(self, cube_id: str) -> Screened:
+        """Look through some of the memories that a cube held before its policy masked; repeat while any remain."""
+        return self._read(Screened, "POST", path_of("cubes", cube_id, "screen"), body={})
 
     # memories
 
@@ -111,8 +135,9 @@ class MemosClient:
         """Remembers; repeating a call with the same key adds nothing. A key is made up when there is none."""
         body: Json = {"messages": list(messages), "texts": list(texts), "documents": list(documents), "wait": wait}
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        answer = self._json("POST", _path("cubes", cube_id, "memories"), body=body, headers=headers)
-        return Added(answer["version"], tuple(read(AddedMemory, memory) for memory in answer["memories"]))
+        answer = self._json("POST", path_of("cubes", cube_id, "memories"), body=body, headers=headers)
+        memories = tuple(read(AddedMemory, memory) for memory in answer["memories"])
+        return Added(answer["version"], memories, answer.get("redaction", {}))
 
     def memories(
         self,
@@ -125,31 +150,46 @@ class MemosClient:
         page_size: int = 100,
     ) -> Iterator[Memory]:
         query = {"state": state, "form": form, "type": type, "as_of": as_of}
-        return self._all(Memory, _path("cubes", cube_id, "memories"), page_size, query)
+        return self._all(Memory, path_of("cubes", cube_id, "memories"), page_size, query)
 
     def memory(self, cube_id: str, memory_id: str, as_of: int | str | None = None) -> Memory:
-        return self._read(Memory, "GET", _path("cubes", cube_id, "memories", memory_id), query={"as_of": as_of})
+        return self._read(Memory, "GET", path_of("cubes", cube_id, "memories", memory_id), query={"as_of": as_of})
 
     def change_memory(
         self, cube_id: str, memory_id: str, changes: Json, reason: str = "", if_version: int | None = None
     ) -> Memory:
         headers = {} if if_version is None else {"If-Match": f'"{if_version}"'}
-        path = _path("cubes", cube_id, "memories", memory_id)
+        path = path_of("cubes", cube_id, "memories", memory_id)
         return self._read(Memory, "PATCH", path, body={**changes, "reason": reason}, headers=headers)
 
     def delete_memory(self, cube_id: str, memory_id: str, reason: str = "") -> Memory:
         """Archives the memory."""
-        path = _path("cubes", cube_id, "memories", memory_id)
+        path = path_of("cubes", cube_id, "memories", memory_id)
         return self._read(Memory, "DELETE", path, query={"reason": reason or None})
 
-    def transition(self, cube_id: str, memory_id: str, to: str, reason: str = "") -> Memory:
-        path = _path("cubes", cube_id, "memories", memory_id, "transition")
-        return self._read(Memory, "POST", path, body={"to": to, "reason": reason})
+    def erase_memory(self, cube_id: str, memory_id: str, reason: str = "") -> Receipt:
+        """Erases the memory for good, with what was derived from it. A repeat answers the first receipt."""
+        path = path_of("cubes", cube_id, "memories", memory_id)
+        return self._read(Receipt, "DELETE", path, query={"erase": "true", "reason": reason or None})
+
+    def due(self, cube_id: str) -> list[Json]:
+        """What is due now by the cube's retention policy: memory, step, since, reason."""
+        items: list[Json] = self._json("GET", path_of("cubes", cube_id, "retention"))["items"]
+        return items
+
+    def apply_retention(self, cube_id: str) -> Json:
+        """Archives and erases a part of what is due; call it again while the answer says `more`."""
+        return self._json("POST", path_of("cubes", cube_id, "retention"))
+
+    def transition(self, cube_id: str, memory_id: str, to: str, reason: str = "", **merge: str) -> Memory:
+        """`merge`, with to = merged: `into`, the memory that absorbs it, and `kind`, duplicate or superseded."""
+        path = path_of("cubes", cube_id, "memories", memory_id, "transition")
+        return self._read(Memory, "POST", path, body={"to": to, "reason": reason, **merge})
 
     def history(self, cube_id: str, memory_id: str) -> list[Memory]:
         return [
             read(Memory, item)
-            for item in self._json("GET", _path("cubes", cube_id, "memories", memory_id, "history"))["items"]
+            for item in self._json("GET", path_of("cubes", cube_id, "memories", memory_id, "history"))["items"]
         ]
 
     # search and chat
@@ -208,7 +248,7 @@ class MemosClient:
         return self._all(Key, "/v1/keys", page_size)
 
     def revoke_key(self, key_id: str) -> Key:
-        return self._read(Key, "DELETE", _path("keys", key_id))
+        return self._read(Key, "DELETE", path_of("keys", key_id))
 
     def principals(self, page_size: int = 100) -> Iterator[Principal]:
         return self._all(Principal, "/v1/principals", page_size)
@@ -223,13 +263,13 @@ class MemosClient:
         return self._all(Job, "/v1/jobs", page_size)
 
     def job(self, job_id: str) -> Job:
-        return self._read(Job, "GET", _path("jobs", job_id))
+        return self._read(Job, "GET", path_of("jobs", job_id))
 
     def job_logs(self, job_id: str) -> str:
-        return self._transport.request("GET", _path("jobs", job_id, "logs")).text
+        return self._transport.request("GET", path_of("jobs", job_id, "logs")).text
 
     def stop_job(self, job_id: str) -> Job:
-        return self._read(Job, "POST", _path("jobs", job_id, "stop"))
+        return self._read(Job, "POST", path_of("jobs", job_id, "stop"))
 
     def status(self) -> Json:
         return self._json("GET", "/v1/status")
@@ -243,12 +283,19 @@ class MemosClient:
     def _read(self, kind: type[T], method: str, path: str, **options: Any) -> T:
         return read(kind, self._json(method, path, **options))
 
-    def _all(self, kind: type[T], path: str, page_size: int, query: Mapping[str, Any] | None = None) -> Iterator[T]:
+    def _all(
+        self,
+        kind: type[T],
+        path: str,
+        page_size: int,
+        query: Mapping[str, Any] | None = None,
+        reading: Callable[[type[T], Json], T] = read,
+    ) -> Iterator[T]:
         """Every item of a list, page by page."""
 
         def page(cursor: str | None) -> Page[T]:
             found = self._json("GET", path, query={**(query or {}), "limit": page_size, "cursor": cursor})
-            return Page(tuple(read(kind, item) for item in found["items"]), found["next"])
+            return Page(tuple(reading(kind, item) for item in found["items"]), found["next"])
 
         return _walk(page)
 
@@ -261,10 +308,6 @@ def _walk(page: Callable[[str | None], Page[T]]) -> Iterator[T]:
         cursor = found.next
         if cursor is None:
             return
-
-
-def _path(*parts: str) -> str:
-    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def _chat_body(messages: Sequence[Json], memory: Json | None, options: Mapping[str, Any]) -> Json:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -117,6 +118,29 @@ class Transport:
         except httpx.TransportError as error:
             raise MemosConnectionError(f"the stream broke: {_said(error)}") from error
 
+    @contextmanager
+    def download(self, path: str, query: Mapping[str, Any]) -> Iterator[Iterator[bytes]]:
+        """The bytes of an answer as they come; leaving the block hangs up. Raises MemosHTTPError."""
+        try:
+            with self._http.stream("GET", path, params=_present(query)) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _refused(answer)
+                yield answer.iter_bytes()
+        except httpx.TransportError as error:
+            raise MemosConnectionError(f"the stream broke: {_said(error)}") from error
+
+    def upload(self, path: str, pieces: Iterator[bytes], size: int, query: Mapping[str, Any]) -> httpx.Response:
+        """Send a body piece by piece, once. Raises MemosHTTPError."""
+        headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
+        try:
+            answer = self._http.post(path, content=pieces, params=_present(query), headers=headers)
+        except httpx.TransportError as error:
+            raise MemosConnectionError(f"the stream broke: {_said(error)}") from error
+        if not answer.is_success:
+            raise _refused(answer)
+        return answer
+
 
 def _events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
     for line in answer.iter_lines():
@@ -158,3 +182,8 @@ def _present(query: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _said(error: Exception) -> str:
     return str(error) or type(error).__name__
+
+
+def path_of(*parts: str) -> str:
+    """The path of a resource, its parts quoted."""
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)

@@ -35,6 +35,9 @@ class Cube:
     counts: Mapping[str, Mapping[str, int]]
     policy: Mapping[str, Mapping[str, Any]]
     grants: Mapping[str, str]
+    forked_from: Mapping[str, Any] | None = None
+    """`cube` and `version`; `cube` is None for who has no role on the origin."""
+    redaction: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,23 @@ class Memory:
     expires_at: str | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
     derived_from: tuple[Json, ...] = ()
+    sources: int = 1
+    merged_into: str | None = None
+    merged_as: str | None = None
+    contradicts: tuple[str, ...] = ()
+    reason: str = ""
+    redaction: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an erasure took, and every kind of place that was looked at. `cube`, `erased` and `derived` are ids."""
+
+    cube: str
+    erased: tuple[str, ...]
+    derived: tuple[str, ...]
+    places: tuple[Json, ...]
+    at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +93,45 @@ class AddedMemory:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """`version` is the cube's version after the add."""
+    """`version` is the cube's version after the add. `redaction`: what personal data was found, by kind."""
 
     version: int
     memories: tuple[AddedMemory, ...]
+    redaction: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """How many older memories were looked through, how many are left, and what was found, by kind."""
+
+    screened: int
+    remaining: int
+    redaction: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The memories that stand by themselves again; `remaining` are still merged into the one that was named."""
+
+    version: int
+    memories: tuple[Memory, ...]
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """A page: `versions` come with the first; `items` are ties to other memories; `graph` has nodes and edges."""
+
+    id: str
+    cube: str
+    cube_version: int
+    version: int
+    state: str
+    sources: int
+    versions: tuple[Json, ...]
+    items: tuple[Json, ...]
+    graph: Json
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +148,12 @@ class Result:
     speaker: str = ""
     session: str = ""
     occurred_at: str | None = None
+    recorded_at: str = ""
+    valid_from: str | None = None
+    valid_to: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    sources: int = 1
+    contradicts: tuple[str, ...] = ()
     explain: Mapping[str, Any] | None = None
 
 
@@ -149,12 +209,54 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """`problems` is empty when the chain of the cube's events holds."""
+    """`problems` is empty when the chains of the cube's events and of its audit hold."""
 
     cube: str
     ok: bool
     events: int
     problems: tuple[str, ...]
+    audit_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who did, read or tried what, when, in which request. `principal` None: the key of the request was none."""
+
+    at: str
+    principal: str | None
+    action: str
+    cube: str | None
+    request: str
+    detail: Mapping[str, Any]
+    memory: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """`version` is the cube's version after going back to `to`; `frozen` stayed as they are."""
+
+    version: int
+    to: int
+    changed: int
+    frozen: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A memory that differs between two versions: `change` is added, changed, moved or removed."""
+
+    change: str
+    id: str
+    fields: tuple[str, ...]
+    before: Memory | None
+    after: Memory | None
+
+
+def read_difference(kind: type[Difference], document: Mapping[str, Any]) -> Difference:
+    """A difference, the memories in it included."""
+    moments = {name: document[name] and read(Memory, document[name]) for name in ("before", "after")}
+    return read(kind, {**document, **moments})
 
 
 @dataclass(frozen=True, slots=True)

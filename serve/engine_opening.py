@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from actors.memory.engine_ports import ChatTurn, Engine
 from actors.memory.item import Memory, Reference
-from actors.memory.ports import ChatTurn, Engine
 from actors.memory.prompting import assemble
 from actors.models.weights import ENGINE_SOURCE
 from cluster.preflight import embedder_path, engine_path

@@ -13,8 +13,9 @@ from typing import Any, Protocol, TypeVar
 
 from actors.errors import Overloaded
 from actors.footprint import footprint
+from actors.memory.engine_ports import ChatTurn, Engine, Generated
 from actors.memory.item import Memory
-from actors.memory.ports import ChatTurn, Engine, Generated, JsonObject
+from actors.memory.ports import JsonObject
 from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
 
 T = TypeVar("T")

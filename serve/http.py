@@ -22,7 +22,20 @@ from serve.contract.problem import PROBLEM_MEDIA_TYPE
 from serve.metrics import Metrics
 from serve.middleware import Boundary, Keys, Observed, RequestIds
 from serve.retrieval import QueryEmbedder, Retrieval
-from serve.routes import chat, cubes, jobs, keys, memories, searches, system
+from serve.routes import (
+    archives,
+    audits,
+    chat,
+    cubes,
+    jobs,
+    keys,
+    lineage,
+    memories,
+    retention,
+    searches,
+    system,
+    time_machine,
+)
 from serve.routes.parts import Services, bearer, known_query
 from serve.status import SystemStatus
 
@@ -80,7 +93,7 @@ def build_api(
 
 def _add_routes(api: FastAPI) -> None:
     api.include_router(system.open_router)
-    for routes in (cubes, memories, searches, keys, jobs, system):
+    for routes in (archives, cubes, time_machine, audits, memories, lineage, retention, searches, keys, jobs, system):
         api.include_router(routes.router, dependencies=[Depends(bearer), Depends(known_query)])
     api.include_router(chat.router, dependencies=[Depends(bearer)])  # OpenAI's clients may add what they like
     _document_problems(api)

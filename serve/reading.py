@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.errors import RequestTooLarge
-from actors.memory.item import Kind
+from actors.memory.item import Kind, Reference
+from actors.memory.lifecycle import State
 from actors.memory.requests import AddMemories, NewMemory
 from serve.contract import limits
 from serve.contract.memories import AddBody, DocumentIn, MessageIn, TextIn
@@ -59,6 +60,7 @@ def _from_message(message: MessageIn) -> NewMemory:
         tags=tuple(message.tags),
         metadata=message.metadata,
         occurred_at_us=message.at,
+        expires_at_us=message.expires_at,
         source={"kind": "message"},
     )
 
@@ -74,8 +76,16 @@ def _from_text(text: TextIn) -> NewMemory:
         occurred_at_us=text.occurred_at,
         valid_from_us=text.valid_from,
         valid_to_us=text.valid_to,
-        source={"kind": "text"},
+        expires_at_us=text.expires_at,
+        source={"kind": "text", **_made_by(text)},
+        derived_from=tuple(Reference("", memory_id, 0) for memory_id in text.derived_from),
+        state=State(text.state),
+        supersedes=tuple(text.supersedes),
     )
+
+
+def _made_by(text: TextIn) -> dict[str, str]:
+    return {name: said for name, said in (("method", text.method), ("model", text.model)) if said}
 
 
 def _from_document(document: DocumentIn) -> Iterator[NewMemory]:
@@ -88,6 +98,7 @@ def _from_document(document: DocumentIn) -> Iterator[NewMemory]:
             tags=tuple(document.tags),
             metadata=document.metadata,
             occurred_at_us=document.occurred_at,
+            expires_at_us=document.expires_at,
             source=source,
         )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
+from actors.memory.engine_ports import ChatTurn
 from actors.memory.governance import Caller
 from actors.memory.item import Kind, Memory
-from actors.memory.ports import ChatTurn
 from actors.memory.requests import CubeHits, NewMemory
 from serve.chat_port import UsedMemory
 from serve.contract import limits
@@ -72,7 +73,7 @@ async def recall(
 
 
 def exchange(
-    user_text: str, speaker: str, answer: str, used: Sequence[UsedMemory], session: str, at_us: int
+    user_text: str, speaker: str, answer: str, used: Sequence[UsedMemory], session: str, at_us: int, model_id: str
 ) -> tuple[NewMemory, ...]:
     """The last user message and the answer to it, as memories; the answer names what it was derived from."""
     asked = NewMemory(
@@ -91,7 +92,7 @@ def exchange(
         speaker="assistant",
         session=session,
         occurred_at_us=at_us,
-        source={"kind": CHAT_SOURCE},
+        source={"kind": CHAT_SOURCE, "model": model_id},
         derived_from=tuple(memory.reference for memory in used),
     )
     return tuple(memory for memory in (asked, answered) if memory.text.strip())
@@ -103,4 +104,4 @@ def cut_to_bytes(text: str, limit: int) -> str:
 
 
 def _asking_for(question: Question, top_k: int) -> Question:
-    return Question(question.query, question.cube_ids, top_k, question.filter, question.as_of, question.channels)
+    return replace(question, top_k=top_k)

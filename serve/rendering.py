@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TypeVar
 
-from actors.memory.item import Memory
+from actors.memory.auditing import AuditRow
+from actors.memory.consolidation import Consolidated
+from actors.memory.erasure import Receipt
+from actors.memory.item import Memory, Reference
+from actors.memory.merging import Split
 from actors.memory.ports import JsonObject
 from actors.memory.requests import (
     Added,
@@ -17,9 +22,13 @@ from actors.memory.requests import (
     KeyView,
     Page,
     PrincipalView,
+    Screened,
     Shortfall,
     VerifyReport,
 )
+from actors.memory.retaining import Retained
+from actors.memory.retention import Due
+from actors.memory.screening import total
 from serve.contract.times import format_time
 
 T = TypeVar("T")
@@ -50,13 +59,33 @@ def memory(found: Memory) -> JsonObject:
         "valid_to": format_time(found.valid_to_us),
         "expires_at": format_time(found.expires_at_us),
         "source": dict(found.source),
-        "derived_from": [{"cube": r.cube_id, "id": r.memory_id, "version": r.version} for r in found.derived_from],
+        "derived_from": [reference(named) for named in found.derived_from],
+        "sources": found.sources,
+        "merged_into": found.links.into or None,
+        "merged_as": None if found.links.absorption is None else found.links.absorption.value,
+        "contradicts": list(found.links.contradicts),
+        "reason": found.reason,
+        "redaction": total([found.screening]),
     }
+
+
+def reference(named: Reference) -> JsonObject:
+    return {"cube": named.cube_id, "id": named.memory_id, "version": named.version}
+
+
+def split(done: Split) -> JsonObject:
+    memories = [memory(one) for one in done.memories]
+    return {"version": done.version, "memories": memories, "remaining": done.remaining}
 
 
 def added(done: Added) -> JsonObject:
     memories = [{"id": m.id, "version": m.version, "state": m.state.value, "ref": m.ref} for m in done.memories]
-    return {"version": done.version, "memories": memories}
+    return {"version": done.version, "memories": memories, "redaction": dict(done.redaction)}
+
+
+def consolidated(done: Consolidated) -> JsonObject:
+    counts = {"checked": done.checked, "merged": done.merged, "linked": done.linked}
+    return {**counts, "next": done.next, "total": done.total}
 
 
 def cube(view: CubeView) -> JsonObject:
@@ -69,12 +98,70 @@ def cube(view: CubeView) -> JsonObject:
         "counts": {form: dict(states) for form, states in view.counts.items()},
         "policy": {part: dict(settings) for part, settings in view.policy.items()},
         "grants": dict(view.grants),
+        "forked_from": None if view.fork is None else {"cube": view.fork.cube_id or None, "version": view.fork.version},
+        "redaction": {"found": dict(view.redaction.found), "unscreened": view.redaction.unscreened},
     }
+
+
+def screened(done: Screened) -> JsonObject:
+    return {"screened": done.screened, "remaining": done.remaining, "redaction": dict(done.redaction)}
 
 
 def verify_report(report: VerifyReport) -> JsonObject:
     problems = list(report.problems)
-    return {"cube": report.cube_id, "ok": not problems, "events": report.events, "problems": problems}
+    return {
+        "cube": report.cube_id,
+        "ok": not problems,
+        "events": report.events,
+        "audit_rows": report.audit_rows,
+        "problems": problems,
+    }
+
+
+def audit_row(row: AuditRow) -> JsonObject:
+    """A row's detail is there as it was recorded; `ids` are the memories that the answer showed."""
+    detail = json.loads(row.detail)
+    return {
+        "at": format_time(row.at_us),
+        "principal": row.principal or None,
+        "key": row.key_id or None,
+        "action": row.action.value,
+        "cube": row.cube_id or None,
+        "memory": row.memory_id or None,
+        "request": row.request_id,
+        "detail": {**detail, "ids": list(row.ids)} if row.ids else detail,
+    }
+
+
+def receipt(said: Receipt) -> JsonObject:
+    places = [{"kind": p.kind, "checked": p.checked, "removed": p.removed, "note": p.note or None} for p in said.places]
+    return {
+        "cube": said.cube_id,
+        "erased": list(said.erased),
+        "derived": [memory_id for _, memory_id in said.derived],
+        "places": places,
+        "at": format_time(said.at_us),
+    }
+
+
+def due(item: Due) -> JsonObject:
+    return {
+        "memory": item.memory_id,
+        "step": item.step.value,
+        "since": format_time(item.since_us),
+        "reason": item.reason,
+    }
+
+
+def retained(done: Retained) -> JsonObject:
+    return {
+        "cube": done.cube_id,
+        "archived": [due(item) for item in done.archived],
+        "erased": [due(item) for item in done.erased],
+        "derived": list(done.derived),
+        "held": [due(item) for item in done.held],
+        "more": done.more,
+    }
 
 
 def key(view: KeyView) -> JsonObject:
@@ -136,7 +223,11 @@ def result(hit: Hit) -> JsonObject:
         "tags": list(found.tags),
         "occurred_at": format_time(found.occurred_at_us),
         "recorded_at": format_time(found.recorded_at_us),
+        "valid_from": format_time(found.valid_from_us),
+        "valid_to": format_time(found.valid_to_us),
         "metadata": dict(found.metadata),
+        "sources": found.sources,
+        "contradicts": list(found.links.contradicts),
     }
 
 

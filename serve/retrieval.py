@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.errors import MemosError
+from actors.memory.auditing import AuditAction
 from actors.memory.governance import Caller
 from actors.memory.requests import Channel, CubeHits, Moment, SearchCube, Shortfall
 from serve.backend import Memories
@@ -31,6 +32,7 @@ class Question:
     as_of: Moment | None = None
     channels: frozenset[Channel] = frozenset(Channel)
     explain: bool = False
+    purpose: AuditAction = AuditAction.SEARCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Retrieval:
             as_of=question.as_of,
             channels=question.channels,
             explain=question.explain,
+            purpose=question.purpose,
         )
         hits = await self._backend.search(caller, _distinct(question.cube_ids), request)
         ended = time.perf_counter()

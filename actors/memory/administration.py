@@ -6,7 +6,7 @@ Each authorises first, on what the draft knows, so that commands of one commit s
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,9 +25,11 @@ from actors.memory.draft import Draft, Origin, Sealer
 from actors.memory.events import Event, EventType
 from actors.memory.governance import Action, Caller, Role, authorise
 from actors.memory.identity import check_cube_id, check_principal_id
-from actors.memory.policy import merged_policy
+from actors.memory.job_records import job_to_fields
+from actors.memory.policy import ENTITIES, merged_policy
+from actors.memory.records import CubeRecord, access_of
 from actors.memory.requests import JobStatus, JobView, KeyView, NewCube, NewKey
-from actors.memory.system import CubeRecord, Records, SystemState, access_of, cluster_access_of, job_to_fields
+from actors.memory.system import Records, SystemState, cluster_access_of
 
 
 class SystemDraft(Draft):
@@ -134,22 +136,56 @@ def _check_still_governed(records: Records, leaving: str, now_us: int) -> None:
             )
 
 
-def register_cube(draft: SystemDraft, origin: Origin, caller: Caller, new: NewCube) -> CubeRecord:
-    """Record a new cube, owned by the caller; a repeat of the same request changes nothing."""
+def register_cube(
+    draft: SystemDraft, origin: Origin, caller: Caller, new: NewCube, entities: Sequence[str] = ENTITIES
+) -> CubeRecord:
+    """Record a new cube, owned by the caller; a repeat of the same request changes nothing. A fork takes a role on its
+    origin. `entities`: as in `merged_policy`.
+    """
     check_live(draft.records, caller, origin.at_us)
     check_cube_id(new.id)
-    policy = merged_policy({}, new.policy)
+    policy = merged_policy({}, new.policy, entities)
     known = draft.records.cubes.get(new.id)
-    if known is not None:
-        if known.owner == caller.principal and known.created_by == origin.request_id and not known.archived:
+    if known is not None and not known.released:
+        same = (known.owner, known.created_by, known.fork) == (caller.principal, origin.request_id, new.fork)
+        if same and not known.hidden:
             return known
         raise AlreadyExists(f"the cube id {new.id!r} is taken; choose another", cube=new.id)
-    draft.emit(
-        origin,
-        EventType.CUBE_REGISTERED,
-        {"id": new.id, "owner": caller.principal, "name": new.name, "policy": policy},
-    )
+    payload: dict[str, Any] = {"id": new.id, "owner": caller.principal, "name": new.name, "policy": policy}
+    if new.fork is not None:
+        source = new.fork.cube_id
+        check_role(draft.records, caller, Action.FORK, draft.records.cubes.get(source), source)
+        payload |= {"shard": new.shard, "fork": [source, new.fork.version]}
+    draft.emit(origin, EventType.CUBE_REGISTERED, payload)
     return draft.records.cubes[new.id]
+
+
+def reserve_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: str, importing: str) -> CubeRecord:
+    """Record a cube that an import is going to fill, owned by the caller: hidden, and its id taken. A repeat for the
+    same import changes nothing.
+    """
+    check_live(draft.records, caller, origin.at_us)
+    check_cube_id(cube_id)
+    known = draft.records.cubes.get(cube_id)
+    if known is not None and not known.released:
+        if known.owner == caller.principal and known.importing == importing:
+            return known
+        raise AlreadyExists(f"the cube id {cube_id!r} is taken; choose another", cube=cube_id)
+    payload = {"id": cube_id, "owner": caller.principal, "name": "", "policy": merged_policy({}, {})}
+    draft.emit(origin, EventType.CUBE_REGISTERED, {**payload, "importing": importing})
+    return draft.records.cubes[cube_id]
+
+
+def settle_cube(draft: SystemDraft, origin: Origin, cube_id: str, importing: str, type: EventType) -> CubeRecord:
+    """Record what became of an import: `cube.imported`, it is there, or `cube.released`, its id is free. Of an import
+    that is settled already, nothing. For the gateway, which knows.
+    """
+    known = draft.records.cubes.get(cube_id)
+    if known is None:
+        raise CubeNotFound(f"no cube {cube_id!r}", cube=cube_id)
+    if known.importing == importing:
+        draft.emit(origin, type, {"id": cube_id, "importing": importing})
+    return draft.records.cubes[cube_id]
 
 
 def archive_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: str, reason: str) -> CubeRecord:
@@ -161,6 +197,24 @@ def archive_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: st
         return known
     check_role(draft.records, caller, Action.CONFIGURE, known, cube_id)
     draft.emit(origin, EventType.CUBE_ARCHIVED, {"id": cube_id, "reason": reason})
+    return draft.records.cubes[cube_id]
+
+
+def erase_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: str, reason: str) -> CubeRecord:
+    """Record the tombstone of a cube: hidden from then on, and nothing of it kept but its id. Owners only."""
+    check_live(draft.records, caller, origin.at_us)
+    known = draft.records.cubes.get(cube_id)
+    if known is not None and known.erased and draft.records.is_governor(caller.principal):
+        return known
+    cube = check_role(draft.records, caller, Action.ERASE_CUBE, known, cube_id)
+    payload = {
+        "id": cube_id,
+        "owner": cube.owner,
+        "reason": reason,
+        "created_at_us": cube.created_at_us,
+        "order": cube.order,
+    }
+    draft.emit(origin, EventType.CUBE_ERASED, payload)
     return draft.records.cubes[cube_id]
 
 

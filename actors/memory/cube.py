@@ -5,33 +5,34 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
-from actors.errors import InvalidRequest, MemoryNotFound, VersionNotFound
+from actors.errors import InvalidRequest, MemoryNotFound, NewerFormat, VersionNotFound
+from actors.memory.erasure import TOMBSTONES, Erased, Receipt, fold_emptied, gone
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.footprint import CUBE_BYTES, EVENT_BYTES, OUTCOME_BYTES, memory_bytes
-from actors.memory.item import Form, Memory, evolve, from_fields, to_fields
+from actors.memory.item import Form, Memory, evolve, from_fields, owned, to_fields
 from actors.memory.lifecycle import State
+from actors.memory.origins import Origins
+from actors.memory.outcomes import Outcome, note_outcome
 from actors.memory.policy import DEFAULTS, Policy, merged_policy
-from actors.memory.requests import Moment
-from actors.memory.rows import OPEN, RowChange, Rows
+from actors.memory.relations import Relations
+from actors.memory.repeats import HOLDER_BYTES, Repeats
+from actors.memory.requests import ForkPoint, Moment
+from actors.memory.rollback import rolled_back
+from actors.memory.rows import Interval, RowChange, Rows, same_row
 
 AsOf = int | None
 """A cube version, or None for now. Times are resolved to versions by `CubeState.version_at`."""
 
 
-OUTCOME_LIFE_US = 24 * 3600 * 1_000_000
-"""How long an idempotency key is remembered: a repeat that comes later is a new command."""
+SNAPSHOT_FORMAT = 4
+"""Of the JSON values of a state. 2 has rows of one interval each, and no forks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a command with an idempotency key did: enough to answer a repeat of it."""
-
-    request_digest: str
-    version: int
-    memory_ids: tuple[str, ...]
+META = frozenset({EventType.CUBE_CREATED, EventType.CUBE_CHANGED, EventType.CUBE_FORKED, EventType.CUBE_IMPORTED})
+"""Events about the cube itself."""
 
 
 @dataclass(slots=True)
@@ -56,8 +57,23 @@ class CubeState:
     meta_history: list[tuple[int, str, Policy]] = field(default_factory=list)
     tally: dict[tuple[Form, State], int] = field(default_factory=dict)
     """Number of memories by form and state, as of now."""
+    origins: Origins = field(default_factory=Origins)
+    relations: Relations = field(default_factory=Relations)
+    repeats: Repeats | None = field(default=None, compare=False)
+    """Made by `known_repeats`, when the cube is first written to."""
+    erased: dict[str, Erased] = field(default_factory=dict)
+    receipts: dict[str, Receipt] = field(default_factory=dict)
+    """Of the erasures that were finished, by their roots."""
+    blank_rows: set[int] = field(default_factory=set)
+    """Versions at which memories opened rows whose tombstones come later; told before a fold."""
     held_bytes: int = CUBE_BYTES
     """What the state takes in memory, estimated."""
+    fork: ForkPoint | None = None
+    """Where it left its origin, None for a cube that is no fork. Its memories of before may carry the origin's id
+    inside; every method that answers memories puts that right.
+    """
+    imported: dict[str, Any] = field(default_factory=dict)
+    """What its first event says of the archive that it was imported from; empty when it was not."""
 
     def apply(self, event: Event) -> RowChange:
         """Fold the cube's next event in. Events must come in order of version, each once."""
@@ -65,55 +81,77 @@ class CubeState:
             raise ValueError(f"cube {self.cube_id} is at version {self.version}, got event {event.version}")
         self.version, self.head = event.version, event.hash
         self.recorded_at_us.append(event.recorded_at_us)
-        self.held_bytes += EVENT_BYTES
+        self.held_bytes += EVENT_BYTES + self.origins.note(event.version, event.principal, event.request_id)
         change = RowChange()
-        if event.type in (EventType.CUBE_CREATED, EventType.CUBE_CHANGED):
+        if event.type in META:
             self._apply_meta(event)
+        elif event.type is EventType.CUBE_ROLLED_BACK:
+            change = self._apply_rollback(event)
+        elif event.type in TOMBSTONES:
+            change = TOMBSTONES[event.type](self, event)
+        elif event.memory_id and event.content is None:
+            change = fold_emptied(self, event)
         elif event.memory_id:
-            change = self._apply_memory(event)
+            before = self.find(event.memory_id)
+            change = self._record(event.version, [(before, evolve(before, event))])
         if event.idempotency:
-            self._note_outcome(event)
+            self.held_bytes += OUTCOME_BYTES * note_outcome(self.outcomes, event, self.recorded_at_us)
         return change
 
     def _apply_meta(self, event: Event) -> None:
         payload = event.payload()
-        if event.type is EventType.CUBE_CREATED:
+        if event.type is EventType.CUBE_IMPORTED:
+            self.imported = payload
+        if event.type is not EventType.CUBE_CHANGED:
             self.owner, self.created_at_us = payload.get("owner", ""), event.recorded_at_us
+        if event.type is EventType.CUBE_FORKED and event.content is not None:
+            self.fork = ForkPoint(payload["origin"], event.version - 1)
         self.name = payload.get("name", self.name)
         self.policy = payload.get("policy", self.policy)
         self.meta_history.append((event.version, self.name, self.policy))
 
-    def _apply_memory(self, event: Event) -> RowChange:
-        revisions = self.history.setdefault(event.memory_id, [])
-        before = revisions[-1][1] if revisions else None
-        after = evolve(before, event)
-        revisions.append((event.version, after))
-        self.held_bytes += memory_bytes(after)
-        if before is not None:
-            self.tally[before.form, before.state] -= 1
-        self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
-        was, now = before is not None and before.retrievable, after.retrievable
-        if was and now and before is not None and before.indexed_text == after.indexed_text:
+    def _apply_rollback(self, event: Event) -> RowChange:
+        if event.content is None:  # of a cube that was erased
             return RowChange()
-        closed = self.rows.close(after.id, event.version) if was else None
-        opened = self.rows.open(after, event.version) if now else None
-        return RowChange(closed, opened)
+        changed = rolled_back(self.history, event)
+        return self._record(event.version, [(each.before, self._own(each.after)) for each in changed])
 
-    def _note_outcome(self, event: Event) -> None:
-        # All events of one command carry "key:request"; they are committed together or not at all.
-        key, _, request = event.idempotency.partition(":")
-        known = self.outcomes.get(key)
-        ids = known.memory_ids if known else ()
-        if event.memory_id and event.memory_id not in ids:
-            ids = (*ids, event.memory_id)
-        self.outcomes[key] = Outcome(request, event.version, ids)
-        self.held_bytes += 0 if known else OUTCOME_BYTES
-        while True:  # the oldest stand first
-            oldest = next(iter(self.outcomes))
-            if self.recorded_at_us[self.outcomes[oldest].version - 1] >= event.recorded_at_us - OUTCOME_LIFE_US:
-                return
-            del self.outcomes[oldest]
-            self.held_bytes -= OUTCOME_BYTES
+    def _record(self, version: int, changed: list[tuple[Memory | None, Memory]]) -> RowChange:
+        """Take in what an event made of memories: (before, after) pairs."""
+        closed: list[Interval] = []
+        opened: list[Interval] = []
+        for before, after in changed:
+            self.history.setdefault(after.id, []).append((version, after))
+            self.held_bytes += memory_bytes(after)
+            if self.repeats is not None:
+                self.repeats.follow(before, after)
+            if before is not None:
+                self.tally[before.form, before.state] -= 1
+            self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
+            was, now = before is not None and before.retrievable, after.retrievable
+            if was and now and before is not None and same_row(before, after):
+                continue
+            interval = self.rows.close(after.id, version) if was else None
+            if interval is not None:
+                closed.append(interval)
+            if now:
+                opened.append(self.rows.open(after, version))
+        for _, after in changed:
+            if after.expires_at_us is not None:
+                self.rows.note_expiry(after.id)
+        self.held_bytes += self.relations.follow(self.history, [after.id for _, after in changed])
+        return RowChange(tuple(closed), tuple(opened))
+
+    def known_repeats(self) -> Repeats:
+        """The memories that absorb repeats. For the writer's thread alone, which is the one that changes the cube."""
+        if self.repeats is None:
+            self.repeats = Repeats.of(revisions[-1][1] for revisions in self.history.values())
+        return self.repeats
+
+    @property
+    def table_bytes(self) -> int:
+        """What tables that are made when they are needed take in memory, beside `held_bytes`."""
+        return 0 if self.repeats is None else HOLDER_BYTES * len(self.repeats)
 
     # reading
 
@@ -121,31 +159,58 @@ class CubeState:
         """The memory as it is now, or MemoryNotFound."""
         revisions = self.history.get(memory_id)
         if not revisions:
-            raise _missing(self.cube_id, memory_id)
-        return revisions[-1][1]
+            raise self._missing(memory_id)
+        return self._own(revisions[-1][1])
 
     def find(self, memory_id: str) -> Memory | None:
         """The memory as it is now, or None when the cube never held it."""
         revisions = self.history.get(memory_id)
-        return revisions[-1][1] if revisions else None
+        return self._own(revisions[-1][1]) if revisions else None
 
     def at(self, memory_id: str, as_of: AsOf) -> Memory:
         """The memory as it was at a cube version, or MemoryNotFound when it was not there yet."""
-        if as_of is None or as_of >= self.version:
-            return self.current(memory_id)
+        return self._own(self.held_at(memory_id, as_of))
+
+    def held_at(self, memory_id: str, as_of: AsOf) -> Memory:
+        """As `at`, without putting the cube's id right: for what looks at many memories and hands none out."""
+        memory = self.held_then(memory_id, self.version if as_of is None else as_of)
+        if memory is None:
+            raise self._missing(memory_id)
+        return memory
+
+    def _missing(self, memory_id: str) -> MemoryNotFound:
+        if memory_id in self.erased:
+            return gone(self.cube_id, memory_id, self.erased[memory_id])
+        return MemoryNotFound(f"no memory {memory_id!r} in cube {self.cube_id!r}", cube=self.cube_id, memory=memory_id)
+
+    def was(self, memory_id: str, as_of: int) -> Memory | None:
+        """The memory as it was at a cube version; None when it was not there yet, or was erased since."""
+        memory = self.held_then(memory_id, as_of)
+        return None if memory is None else self._own(memory)
+
+    def held_then(self, memory_id: str, as_of: int) -> Memory | None:
+        """As `was`, without putting the cube's id right."""
         revisions = self.history.get(memory_id, [])
-        place = bisect_right(revisions, as_of, key=lambda r: r[0])
-        if place == 0:
-            raise _missing(self.cube_id, memory_id)
-        return revisions[place - 1][1]
+        place = len(revisions) if as_of >= self.version else bisect_right(revisions, as_of, key=lambda r: r[0])
+        return revisions[place - 1][1] if place else None
 
     def memories(self, as_of: AsOf) -> Iterator[Memory]:
         """Every memory as it was at a cube version, in order of first record."""
+        return map(self._own, self.held_memories(as_of))
+
+    def held_memories(self, as_of: AsOf) -> Iterator[Memory]:
+        """As `memories`, without putting the cube's id right."""
         for memory_id, revisions in self.history.items():
-            if as_of is None:
-                yield revisions[-1][1]
-            elif revisions[0][0] <= as_of:
-                yield self.at(memory_id, as_of)
+            if as_of is None or revisions[0][0] <= as_of:
+                yield self.held_at(memory_id, as_of)
+
+    def revisions(self, memory_id: str) -> tuple[Memory, ...]:
+        """The memory after each change of it, oldest first, or MemoryNotFound."""
+        self.current(memory_id)
+        return tuple(self._own(memory) for _, memory in self.history[memory_id])
+
+    def _own(self, memory: Memory) -> Memory:
+        return owned(memory, self.cube_id)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """{form: {state: number of memories}} as of now."""
@@ -165,6 +230,12 @@ class CubeState:
             recorded_at_us=self.recorded_at_us[:],
             meta_history=list(self.meta_history),
             tally=dict(self.tally),
+            origins=self.origins.copy(),
+            relations=self.relations.copy(),
+            repeats=None,
+            erased=dict(self.erased),
+            receipts=dict(self.receipts),
+            blank_rows=set(self.blank_rows),
         )
 
     def check_version(self, version: int) -> int:
@@ -198,7 +269,7 @@ class CubeState:
     def to_snapshot(self) -> dict[str, Any]:
         """The whole state as JSON values; `from_snapshot` is the inverse."""
         return {
-            "format": 2,
+            "format": SNAPSHOT_FORMAT,
             "cube_id": self.cube_id,
             "name": self.name,
             "owner": self.owner,
@@ -212,17 +283,21 @@ class CubeState:
             ],
             "outcomes": [[k, o.request_digest, o.version, list(o.memory_ids)] for k, o in self.outcomes.items()],
             "recorded_at_us": self.recorded_at_us.tolist(),
+            "imported": self.imported,
             "meta_history": [list(m) for m in self.meta_history],
-            "rows": {
-                "memory_ids": self.rows.memory_ids,
-                "since": self.rows.since.tolist(),
-                "until": self.rows.until.tolist(),
-            },
+            "origins": self.origins.to_snapshot(),
+            "erased": [[mid, *astuple(erased)] for mid, erased in self.erased.items()],
+            "receipts": {root: receipt.to_fields() for root, receipt in self.receipts.items()},
+            "rows": self.rows.to_snapshot(),
+            "fork": None if self.fork is None else [self.fork.cube_id, self.fork.version],
         }
 
     @classmethod
     def from_snapshot(cls, data: dict[str, Any]) -> CubeState:
+        """Raises NewerFormat for a snapshot of a newer version."""
         cube_id = data["cube_id"]
+        if data["format"] > SNAPSHOT_FORMAT:
+            raise NewerFormat(f"the snapshot of cube {cube_id} was written by a newer version")
         history = {
             mid: [
                 (at, from_fields(fields, id=mid, cube_id=cube_id, version=version, recorded_at_us=recorded))
@@ -242,28 +317,20 @@ class CubeState:
             outcomes={k: Outcome(request, version, tuple(ids)) for k, request, version, ids in data["outcomes"]},
             recorded_at_us=array("q", data["recorded_at_us"]),
             meta_history=[(at, name, policy) for at, name, policy in data["meta_history"]],
-            rows=_rows(data["rows"], history),
+            rows=Rows.from_snapshot(data["rows"], history),
+            origins=Origins.from_snapshot(data.get("origins")),
+            relations=Relations.of(history),
+            erased={mid: Erased.from_values(*values) for mid, *values in data.get("erased", ())},
+            receipts={root: Receipt.from_fields(said) for root, said in data.get("receipts", {}).items()},
+            fork=ForkPoint(*data["fork"]) if data.get("fork") else None,
+            imported=data.get("imported", {}),
         )
         state.held_bytes += EVENT_BYTES * state.version + OUTCOME_BYTES * len(state.outcomes)
+        state.held_bytes += state.origins.held_bytes + state.relations.held_bytes
         for revisions in history.values():
             memory = revisions[-1][1]
             state.tally[memory.form, memory.state] = state.tally.get((memory.form, memory.state), 0) + 1
             state.held_bytes += sum(memory_bytes(revision) for _, revision in revisions)
+            if any(revision.expires_at_us is not None for _, revision in revisions):
+                state.rows.note_expiry(memory.id)
         return state
-
-
-def _rows(stored: dict[str, Any], history: dict[str, list[tuple[int, Memory]]]) -> Rows:
-    """The rows of a snapshot. Their texts follow from the history: a row opens with an event of its memory."""
-    rows = Rows(since=array("q", stored["since"]), until=array("q", stored["until"]))
-    for row, (memory_id, since) in enumerate(zip(stored["memory_ids"], rows.since, strict=True)):
-        revisions = history[memory_id]
-        memory = revisions[bisect_right(revisions, since, key=lambda revision: revision[0]) - 1][1]
-        rows.memories.append(memory)
-        rows.memory_ids.append(memory.id)
-        if rows.until[row] == OPEN:
-            rows.open_row[memory.id] = row
-    return rows
-
-
-def _missing(cube_id: str, memory_id: str) -> MemoryNotFound:
-    return MemoryNotFound(f"no memory {memory_id!r} in cube {cube_id!r}", cube=cube_id, memory=memory_id)

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-SCHEMA = 1
-"""Version of the event format written by this code. Readers upcast older ones, refuse newer ones."""
+from actors.memory.upcasting import SCHEMA, upcast
 
 GENESIS = bytes(32)
 """`previous_hash` of a cube's first event."""
@@ -25,14 +24,27 @@ GENESIS = bytes(32)
 class EventType(StrEnum):
     CUBE_CREATED = "cube.created"
     CUBE_CHANGED = "cube.changed"
+    CUBE_IMPORTED = "cube.imported"
     MEMORY_ADDED = "memory.added"
     MEMORY_CHANGED = "memory.changed"
     MEMORY_TRANSITIONED = "memory.transitioned"
+    MEMORY_MERGED = "memory.merged"
+    MEMORY_SPLIT = "memory.split"
+    MEMORY_LINKED = "memory.linked"
+    CUBE_ROLLED_BACK = "cube.rolled_back"
+    CUBE_FORKED = "cube.forked"
+    MEMORY_ERASED = "memory.erased"
+    """The tombstone: nothing of the content, from which on the memory is known by its id alone."""
+    CUBE_ERASED = "cube.erased"
+    """The tombstone of a cube, in its own chain and in the catalogue: nothing is left of what came before it."""
+    ERASURE_COMPLETED = "erasure.completed"
+    MEMORY_SCREENED = "memory.screened"
     # The system shard: who there is, what may be done by whom, which cubes and jobs exist.
     PRINCIPAL_CREATED = "principal.created"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
     CUBE_REGISTERED = "cube.registered"
+    CUBE_RELEASED = "cube.released"
     CUBE_ARCHIVED = "cube.archived"
     GRANT_PUT = "grant.put"
     GRANT_REMOVED = "grant.removed"
@@ -66,8 +78,8 @@ class Event:
     schema: int = SCHEMA
 
     def payload(self) -> dict[str, Any]:
-        """The decoded content; empty when it was erased."""
-        return {} if self.content is None else dict(json.loads(self.content))
+        """The decoded content, in the shape of SCHEMA; empty when it was erased."""
+        return {} if self.content is None else upcast(self.schema, self.type.value, dict(json.loads(self.content)))
 
     def at_position(self, position: int) -> Event:
         return replace(self, position=position)
@@ -118,7 +130,40 @@ def seal(
     previous_hash: bytes,
 ) -> Event:
     """A new event of the chain under `key`, behind the event whose hash is `previous_hash`."""
-    content = encode_content(payload)
+    return seal_content(
+        key,
+        cube_id=cube_id,
+        version=version,
+        type=type,
+        memory_id=memory_id,
+        memory_version=memory_version,
+        recorded_at_us=recorded_at_us,
+        principal=principal,
+        request_id=request_id,
+        idempotency=idempotency,
+        content=encode_content(payload),
+        salt=salt,
+        previous_hash=previous_hash,
+    )
+
+
+def seal_content(
+    key: bytes,
+    *,
+    cube_id: str,
+    version: int,
+    type: EventType,
+    memory_id: str,
+    memory_version: int,
+    recorded_at_us: int,
+    principal: str,
+    request_id: str,
+    idempotency: str,
+    content: bytes,
+    salt: bytes,
+    previous_hash: bytes,
+) -> Event:
+    """As `seal`, of a payload that is encoded already."""
     bare = Event(
         cube_id=cube_id,
         version=version,

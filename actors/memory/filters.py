@@ -26,7 +26,10 @@ MAX_DEPTH = 8
 MAX_CONDITIONS = 200
 """Conditions and list entries of one filter, all together."""
 
-FIELDS = ("type", "tags", "state", "speaker", "session", "occurred_at", "recorded_at", "metadata.KEY")
+FIELDS = (
+    *("type", "tags", "state", "speaker", "session", "occurred_at", "recorded_at"),
+    *("valid_from", "valid_to", "valid_at", "expires_at", "metadata.KEY"),
+)
 OPERATORS = ("gte", "lte", "gt", "lt", "ne", "contains")
 
 _READERS: dict[str, Callable[[Memory], Any]] = {
@@ -37,8 +40,11 @@ _READERS: dict[str, Callable[[Memory], Any]] = {
     "session": lambda m: m.session,
     "occurred_at": lambda m: m.occurred_at_us,
     "recorded_at": lambda m: m.recorded_at_us,
+    "valid_from": lambda m: m.valid_from_us,
+    "valid_to": lambda m: m.valid_to_us,
+    "expires_at": lambda m: m.expires_at_us,
 }
-_TIMES = frozenset({"occurred_at", "recorded_at"})
+_TIMES = frozenset({"occurred_at", "recorded_at", "valid_from", "valid_to", "valid_at", "expires_at"})
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 
 
@@ -71,8 +77,27 @@ class _Parser:
         self._count(1)
         if name == "any":
             return self._any_of(condition, depth)
+        if name == "valid_at":
+            return self._valid_at(condition)
         read, match = _reader(name), self._match(name, condition)
         return lambda memory: match(read(memory))
+
+    def _valid_at(self, condition: Any) -> Predicate:
+        """Whether a memory is true at a time, or at some time of an interval that `gte` or `gt` and `lte` or `lt`
+        bound. A memory without valid_from always was, one without valid_to always will be.
+        """
+        if not isinstance(condition, Mapping):
+            condition = {"gte": condition, "lte": condition}
+        unknown = sorted(set(condition) - {"gte", "gt", "lte", "lt"})
+        if unknown or not condition:
+            raise InvalidRequest("filter on 'valid_at': give a time, or an interval by gte, gt, lte and lt")
+        self._count(len(condition))
+        times = {operator: _time_us("valid_at", value) for operator, value in condition.items()}
+        first = max([times.get("gte", _EVER), times.get("gt", _EVER - 1) + 1])
+        last = min([times.get("lte", -_EVER), times.get("lt", 1 - _EVER) - 1])
+        if first > last:
+            raise InvalidRequest("filter on 'valid_at': the interval ends before it begins")
+        return lambda memory: _valid_within(memory, first, last)
 
     def _any_of(self, branches: Any, depth: int) -> Predicate:
         if not isinstance(branches, Sequence) or isinstance(branches, str) or not branches:
@@ -120,6 +145,16 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "gt": lambda held, wanted: bool(held > wanted),
     "lt": lambda held, wanted: bool(held < wanted),
 }
+
+
+_EVER = -(1 << 62)
+"""Before every time, in microseconds; its negative is after."""
+
+
+def _valid_within(memory: Memory, first_us: int, last_us: int) -> bool:
+    """Whether a memory is true at some time from `first_us` to `last_us`, both included; its own end is not."""
+    begins = memory.valid_from_us is None or memory.valid_from_us <= last_us
+    return begins and (memory.valid_to_us is None or memory.valid_to_us > first_us)
 
 
 def _reader(name: str) -> Callable[[Memory], Any]:

@@ -42,6 +42,10 @@ def memory_bytes(memory: Memory) -> int:
         size += value_bytes(memory.metadata)
     if memory.source:
         size += value_bytes(memory.source)
+    if memory.reason:
+        size += _string(memory.reason)
+    if memory.screening is not None and memory.screening.findings:
+        size += 100 + 200 * len(memory.screening.findings)
     return size + 8 * len(memory.tags) + 200 * len(memory.derived_from)
 
 

@@ -11,6 +11,7 @@ from enum import IntEnum, StrEnum
 from typing import Any, Protocol
 
 from actors.errors import CubeNotFound, Forbidden, Unauthenticated
+from actors.memory.requests import ForkPoint
 
 
 class Role(IntEnum):
@@ -39,33 +40,54 @@ class Action(StrEnum):
     TRANSITION = "transition"
     FREEZE = "freeze"
     UNFREEZE = "unfreeze"
+    ERASE = "erase"
+    ERASE_FROZEN = "erase_frozen"
+    ERASE_CUBE = "erase_cube"
     CONFIGURE = "configure"
+    FORK = "fork"
+    ROLL_BACK = "rollback"
     VERIFY = "verify"
     GRANT = "grant"
+    AUDIT = "audit"
+    EXPORT = "export"
 
 
 NEEDED: dict[Action, Role] = {
     Action.READ: Role.READER,
     Action.SEARCH: Role.READER,
     Action.VERIFY: Role.READER,
+    Action.FORK: Role.READER,
     Action.ADD: Role.WRITER,
     Action.CHANGE: Role.WRITER,
     Action.ARCHIVE: Role.WRITER,
     Action.TRANSITION: Role.CURATOR,
     Action.FREEZE: Role.CURATOR,
+    Action.ERASE: Role.CURATOR,
+    Action.ROLL_BACK: Role.CURATOR,
+    Action.EXPORT: Role.CURATOR,
     Action.CONFIGURE: Role.OWNER,
+    Action.ERASE_CUBE: Role.OWNER,
     Action.GRANT: Role.OWNER,
+    Action.AUDIT: Role.OWNER,
 }
-"""The smallest role for an action. UNFREEZE is missing: it takes a governor."""
+"""The smallest role for an action; those of `_GOVERNORS_ONLY` are missing."""
+
+_GOVERNORS_ONLY: dict[Action, str] = {
+    Action.UNFREEZE: "unfreeze a memory",
+    Action.ERASE_FROZEN: "erase a frozen memory, or one that a frozen one was derived from",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a principal, known by the key it showed, and the request it asks in."""
+    """Who asks: a principal, known by the key it showed, and the request it asks in. `expires_at_us`: when the key
+    stops to count, None for never.
+    """
 
     principal: str
     key_id: str
     request_id: str
+    expires_at_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +98,15 @@ class CubeAccess:
     owner: str
     grants: Mapping[str, Role] = field(default_factory=dict)
     archived: bool = False
+    importing: str = ""
+    """The import that is to fill the cube; until it is done the cube is hidden, and its id taken."""
     revision: int = 0
     name: str = ""
     policy: Mapping[str, Any] = field(default_factory=dict)
     """Name and policy that the cube was registered with: what its first event is made of."""
+    shard: int | None = None
+    """Where the cube lives when that is not where its hash says: a fork lives with its origin."""
+    fork: ForkPoint | None = None
 
     def role_of(self, principal: str) -> Role | None:
         return Role.OWNER if principal == self.owner else self.grants.get(principal)
@@ -101,12 +128,16 @@ class AccessSource(Protocol):
         """None when the cube was never registered. Raises Unavailable when the system shard does not answer."""
         ...
 
+    def asked_access(self, caller: Caller, action: Action, cube_id: str) -> CubeAccess | None:
+        """As `cube_access`, for a caller who wants to do `action`: the attempt is recorded if there is no such cube."""
+        ...
+
     def cluster_access(self) -> ClusterAccess: ...
 
 
 def role_on(caller: Caller, cluster: ClusterAccess, cube: CubeAccess | None) -> Role | None:
     """The caller's role on the cube; governors own every cube. None hides the cube."""
-    if cube is None or cube.archived:
+    if cube is None or cube.archived or cube.importing:
         return None
     return Role.OWNER if caller.principal in cluster.governors else cube.role_of(caller.principal)
 
@@ -115,11 +146,13 @@ def authorise(caller: Caller, action: Action, cube_id: str, cluster: ClusterAcce
     """The caller's role when it allows `action`; else Unauthenticated, CubeNotFound or Forbidden."""
     check_key(caller, cluster)
     role = role_on(caller, cluster, cube)
+    if role is None and action is Action.AUDIT and cube is not None and caller.principal in cluster.governors:
+        role = Role.OWNER  # what was done to a cube can be asked after it was archived, too
     if role is None:
         raise CubeNotFound(f"no cube {cube_id!r}", cube=cube_id)
-    if action is Action.UNFREEZE:
+    if action in _GOVERNORS_ONLY:
         if caller.principal not in cluster.governors:
-            raise Forbidden("only a governor can unfreeze a memory", cube=cube_id, action=action.value)
+            raise Forbidden(f"only a governor can {_GOVERNORS_ONLY[action]}", cube=cube_id, action=action.value)
         return role
     if role < NEEDED[action]:
         raise Forbidden(
@@ -131,6 +164,12 @@ def authorise(caller: Caller, action: Action, cube_id: str, cluster: ClusterAcce
             needed=NEEDED[action].label,
         )
     return role
+
+
+def check_expiry(caller: Caller, now_us: int) -> None:
+    """Raise Unauthenticated when the caller's key has expired since it was checked at the edge."""
+    if caller.expires_at_us is not None and now_us >= caller.expires_at_us:
+        raise Unauthenticated("this API key has expired")
 
 
 def check_key(caller: Caller, cluster: ClusterAccess) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 
 from actors.memory.events import Event, EventType
 from actors.memory.lifecycle import RETRIEVABLE, State
+from actors.memory.links import UNLINKED, Absorption, Links, links_from
+from actors.memory.redaction import hidden
+from actors.memory.screening import Screening
 
 
 class Form(StrEnum):
@@ -65,6 +68,13 @@ class Memory:
     expires_at_us: int | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
     derived_from: tuple[Reference, ...] = ()
+    links: Links = UNLINKED
+    reason: str = ""
+    """Why the event happened that made this of it, in the words of who did it; empty when none were given."""
+    sources: int = 1
+    """How often it was said: itself, and the duplicates merged into it. Counted when it is read, never stored."""
+    screening: Screening | None = None
+    """What personal data was found in it; None when nobody looked."""
 
     @property
     def retrievable(self) -> bool:
@@ -72,8 +82,14 @@ class Memory:
 
     @property
     def indexed_text(self) -> str:
-        """What the indexes hold of it: the text, with the speaker's name before it, which questions ask by."""
-        return f"{self.speaker}: {self.text}" if self.speaker else self.text
+        """What the indexes hold of it: the text, with the speaker's name before it, which questions ask by. What was
+        found in it is masked, so that nobody finds by searching what they may not read.
+        """
+        text, speaker = self.text, self.speaker
+        if self.screening is not None and self.screening.findings:
+            masked = hidden({"text": text, "speaker": speaker}, self.screening.findings)
+            text, speaker = masked["text"], masked["speaker"]
+        return f"{speaker}: {text}" if speaker else text
 
 
 def to_fields(memory: Memory) -> dict[str, Any]:
@@ -92,6 +108,10 @@ def to_fields(memory: Memory) -> dict[str, Any]:
         fields["tags"] = list(memory.tags)
     if memory.derived_from:
         fields["derived_from"] = [[r.cube_id, r.memory_id, r.version] for r in memory.derived_from]
+    if memory.links is not UNLINKED and memory.links != UNLINKED:
+        fields["links"] = memory.links.to_fields()
+    if memory.screening is not None:
+        fields["screening"] = memory.screening.to_json()
     return fields
 
 
@@ -106,6 +126,7 @@ _OPTIONAL = (
     "valid_to_us",
     "expires_at_us",
     "source",
+    "reason",
 )
 
 
@@ -138,8 +159,21 @@ def from_fields(fields: Mapping[str, Any], *, id: str, cube_id: str, version: in
         recorded_at_us=recorded_at_us,
         tags=tuple(map(_shared, fields.get("tags", ()))),
         derived_from=tuple(Reference(*r) for r in fields.get("derived_from", ())),
+        links=links_from(fields.get("links")),
+        screening=Screening.from_json(fields["screening"]) if "screening" in fields else None,
         **{"metadata": _NONE, "source": _NONE, **optional},
     )
+
+
+def owned(memory: Memory, cube_id: str) -> Memory:
+    """The memory as one of another cube, a fork of its own: what it names of its cube, it names of that one."""
+    if memory.cube_id == cube_id:
+        return memory
+    named = tuple(
+        replace(reference, cube_id=cube_id) if reference.cube_id == memory.cube_id else reference
+        for reference in memory.derived_from
+    )
+    return replace(memory, cube_id=cube_id, derived_from=named)
 
 
 def evolve(memory: Memory | None, event: Event) -> Memory:
@@ -156,10 +190,13 @@ def evolve(memory: Memory | None, event: Event) -> Memory:
             version=event.memory_version,
             recorded_at_us=event.recorded_at_us,
         )
+    memory = owned(memory, event.cube_id)
     if event.type is EventType.MEMORY_CHANGED:
         merged = {**to_fields(memory), **payload.get("set", {})}
-        for name in payload.get("unset", ()):
+        for name in ("reason", *payload.get("unset", ())):
             merged.pop(name, None)
+        if payload.get("reason"):
+            merged["reason"] = payload["reason"]
         return from_fields(
             merged,
             id=memory.id,
@@ -167,6 +204,23 @@ def evolve(memory: Memory | None, event: Event) -> Memory:
             version=event.memory_version,
             recorded_at_us=event.recorded_at_us,
         )
+    if event.type is EventType.MEMORY_SCREENED:
+        return replace(memory, screening=Screening.from_json(payload["screening"])) if payload else memory
     if event.type is EventType.MEMORY_TRANSITIONED:
-        return replace(memory, state=State(payload.get("to", memory.state)))
+        return replace(memory, state=State(payload.get("to", memory.state)), reason=payload.get("reason", ""))
+    return _linked(memory, event.type, payload)
+
+
+def _linked(memory: Memory, type: EventType, payload: Mapping[str, Any]) -> Memory:
+    """The memory after an event about its ties to others."""
+    reason = payload.get("reason", "")
+    if type is EventType.MEMORY_MERGED:
+        links = memory.links.absorbed(
+            payload["into"], payload.get("into_version", 1), Absorption(payload.get("kind", Absorption.DUPLICATE))
+        )
+        return replace(memory, state=State.MERGED, links=links, reason=reason)
+    if type is EventType.MEMORY_SPLIT:
+        return replace(memory, state=State.ACTIVATED, links=memory.links.released(), reason=reason)
+    if type is EventType.MEMORY_LINKED:
+        return replace(memory, links=memory.links.contradicting(payload.get("contradicts", ())), reason=reason)
     return memory

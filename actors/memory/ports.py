@@ -6,20 +6,29 @@ Each port says what it guarantees on a crash and under concurrency; one contract
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from actors.memory.erasure import Emptied
 from actors.memory.events import Event
 
 Vectors = npt.NDArray[np.float32]
 """Shape (texts, dimension), rows of unit length."""
 
+RowNumbers = npt.NDArray[np.int64]
+"""Shape (rows,): numbers of rows of a cube."""
+
 Mask = npt.NDArray[np.bool_]
 """Shape (rows,): which rows of a cube may be answered."""
+
+"""Shape (rows,): numbers of rows of a cube."""
+
+
+JsonObject = dict[str, Any]
 
 
 class Journal(Protocol):
@@ -37,6 +46,13 @@ class Journal(Protocol):
         """Position of the last committed event, 0 when empty."""
         ...
 
+    def append_parts(self, parts: Iterable[Sequence[Event]]) -> Event:
+        """Commit the events of all parts, of which there is one at least, in order, all or none; the last, with its
+        position. Parts are taken one at a time and not kept. Durable, and raises, as `append`; what `parts` raises
+        comes out as it is, with nothing committed.
+        """
+        ...
+
     def append(self, events: Sequence[Event]) -> list[Event]:
         """Commit `events` in order, all or none, and return them with their positions.
 
@@ -52,6 +68,21 @@ class Journal(Protocol):
 
     def read_cube(self, cube_id: str, after_version: int = 0) -> Iterator[Event]:
         """One cube's events with a version beyond `after_version`, in order of version."""
+        ...
+
+    def head_at(self, cube_id: str, version: int) -> bytes | None:
+        """The hash of one event of a cube, None when there is no such event."""
+        ...
+
+    def mentioning(self, text: bytes) -> Iterator[Event]:
+        """Events whose content holds these bytes, in order of position. For ids, never for content."""
+        ...
+
+    def empty(self, positions: Collection[int]) -> Emptied:
+        """Take content and salt out of the events at `positions`, and every copy of them off storage, in the
+        writer's own sequence. What else of them there is, stays, so that the chain holds. Durable when it returns;
+        after a crash some are emptied: repeat it. Raises as `append`, and Corrupted.
+        """
         ...
 
     def maintain(self) -> bool:
@@ -77,8 +108,11 @@ class Snapshots(Protocol):
         """Journal position up to which the snapshots reach, 0 when there are none."""
         ...
 
-    def write(self, position: int, states: Iterable[tuple[str, bytes]]) -> None:
-        """Store the states of the chains that changed since `self.position`, as of `position`; atomic."""
+    def write(self, position: int, states: Iterable[tuple[str, bytes]], anew: Collection[str] = ()) -> int:
+        """Store the states of the chains that changed since `self.position`, as of `position`; atomic.
+
+        Of the chains in `anew` nothing older stays on storage when it returns. Answers how many files held some.
+        """
         ...
 
     def read(self, cube_id: str) -> bytes | None:
@@ -119,6 +153,12 @@ class VectorIndex(Protocol):
         """The `k` allowed rows nearest to `query` (shape (1, dimension)): (row, cosine), best first."""
         ...
 
+    def read(self, cube_id: str, rows: Sequence[int]) -> tuple[RowNumbers, Vectors]:
+        """Those of some rows of a cube that are there, in ascending order, and their vectors, shape (found, dimension).
+        Opens the cube when it is not in memory.
+        """
+        ...
+
     def held_bytes(self, cube_id: str) -> int:
         """What a cube takes in this process's memory, 0 when it is not open here. Opens nothing, and is quick."""
         ...
@@ -131,6 +171,12 @@ class VectorIndex(Protocol):
         """Forget a cube, on storage too."""
         ...
 
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> str:
+        """Forget rows of cubes, or whole cubes (None), on storage too, durably. Answers what is not in this index's
+        hands, in words; empty when nothing is left anywhere.
+        """
+        ...
+
     def clear(self) -> None:
         """Forget everything: position 0, to be rebuilt from the journal."""
         ...
@@ -140,7 +186,9 @@ class VectorIndex(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LexicalDocument:
-    """A row's analysed text: `terms` in order, live in the cube versions `since` to before `until`."""
+    """An interval of a row: its analysed text, `terms` in order, is live in the cube versions `since` to before
+    `until`. A row may have several, which do not overlap.
+    """
 
     cube_id: str
     row: int
@@ -162,7 +210,7 @@ class CorpusStatistics:
 class LexicalIndex(Protocol):
     """An inverted index over the rows of cubes: it proposes candidates, the domain scores them.
 
-    `put` replaces the document of the same (cube, row). A projection, as VectorIndex is.
+    `put` replaces the document of the same (cube, row, since). A projection, as VectorIndex is.
     """
 
     @property
@@ -184,6 +232,10 @@ class LexicalIndex(Protocol):
         ...
 
     def erase(self, cube_id: str) -> None: ...
+
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> None:
+        """Forget rows of cubes, or whole cubes (None), and their terms, on storage too; other puts are flushed."""
+        ...
 
     def clear(self) -> None: ...
 
@@ -210,66 +262,3 @@ class Clock(Protocol):
     def now_us(self) -> int:
         """Microseconds since the epoch, UTC."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What an engine can do beyond text."""
-
-    kv_injection: bool = False
-    adapters: bool = False
-    streaming: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ChatTurn:
-    role: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How tokens are drawn. `temperature` 0 is greedy."""
-
-    max_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """A piece of an answer. `finish_reason` ("stop" or "length") is set on the last piece alone."""
-
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int = 0
-    finish_reason: str | None = None
-
-
-class Engine(Protocol):
-    """A language model that continues a conversation."""
-
-    @property
-    def model_id(self) -> str: ...
-
-    @property
-    def capabilities(self) -> Capabilities: ...
-
-    @property
-    def context_tokens(self) -> int:
-        """Prompt and answer together fit in this many tokens."""
-        ...
-
-    def count_tokens(self, turns: Sequence[ChatTurn]) -> int:
-        """Length of the prompt that `turns` become, the chat template and generation prompt included."""
-        ...
-
-    def generate(self, turns: Sequence[ChatTurn], sampling: Sampling) -> Iterator[Generated]:
-        """Stream an answer. Closing the iterator frees the engine at once. Raises ContextOverflow."""
-        ...
-
-
-JsonObject = dict[str, Any]

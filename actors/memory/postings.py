@@ -8,6 +8,7 @@ are those of `ranking.LexicalQuery.score`, in the same order, so both give the s
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -43,6 +44,17 @@ class Postings:
     def size_bytes(self) -> int:
         """About what it takes in memory."""
         return _TERM_BYTES * len(self._lists) + _POSTING_BYTES * self._postings + _ROW_BYTES * len(self._lengths)
+
+    def copy(self, rows: int) -> Postings:
+        """A copy of the first `rows` rows, or all when there are fewer."""
+        copied, bound = Postings(), rows << _COUNT_BITS
+        for term, held in self._lists.items():
+            kept = held[:] if held[-1] < bound else held[: bisect_left(held, bound)]
+            if kept:
+                copied._lists[term] = kept
+                copied._postings += len(kept)
+        copied._lengths = self._lengths[:rows]
+        return copied
 
     def extend(self, texts: Iterable[str]) -> None:
         """Take in the next rows."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from actors.errors import ContextOverflow
+from actors.memory.engine_ports import ChatTurn
 from actors.memory.item import Memory
-from actors.memory.ports import ChatTurn
 from actors.memory.relative_dates import day_of, resolve, written
 
 MAX_MEMORY_CHARS = 2000

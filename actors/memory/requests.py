@@ -14,8 +14,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from actors.memory.auditing import AuditAction
 from actors.memory.item import Kind, Memory, Reference
 from actors.memory.lifecycle import State
+from actors.memory.links import Absorption
+from actors.memory.screening import Screening
 
 T = TypeVar("T")
 
@@ -26,6 +29,14 @@ class Moment:
 
     version: int | None = None
     time_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForkPoint:
+    """Where a fork left its origin: it shares the origin's events up to `version`."""
+
+    cube_id: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,12 @@ class NewMemory:
     expires_at_us: int | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
     derived_from: tuple[Reference, ...] = ()
+    state: State = State.ACTIVATED
+    """Or `generated`: recorded, and out of retrieval until a curator confirms it."""
+    supersedes: tuple[str, ...] = ()
+    """Memories of the cube that this one takes the place of."""
+
+    screening: Screening | None = None
 
 
 class Wait(StrEnum):
@@ -80,29 +97,38 @@ class AddedMemory:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """`version` is the cube's version after the last event of the add."""
+    """`version` is the cube's version after the last event of the add. `redaction`: what was found, by kind."""
 
     version: int
     memories: tuple[AddedMemory, ...]
+    redaction: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeMemory:
-    """A new version: `set` holds the fields that change (names of NewMemory), None clears one."""
+    """A new version: `set` holds the fields that change (names of NewMemory), None clears one. `screening` is what was
+    found in those.
+    """
 
     memory_id: str
     set: Mapping[str, Any]
     reason: str = ""
     if_version: int | None = None
+    supersedes: tuple[str, ...] = ()
+    screening: Screening | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MoveMemory:
-    """A requested transition. A plain delete is a move to `archived`."""
+    """A requested transition. A plain delete is a move to `archived`. One to `merged` names what it goes `into`, and
+    whether as a duplicate of it or superseded by it.
+    """
 
     memory_id: str
     to: State
     reason: str = ""
+    into: str = ""
+    absorption: Absorption = Absorption.DUPLICATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +160,8 @@ class SearchCube:
     as_of: Moment | None = None
     channels: frozenset[Channel] = frozenset(Channel)
     explain: bool = False
+    purpose: AuditAction = AuditAction.SEARCH
+    """What the audit calls it: a search, or a chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +191,23 @@ class CubeHits:
 
 
 @dataclass(frozen=True, slots=True)
+class RedactionView:
+    """What was found in a cube's memories as they are now, by kind; how many are withheld until they are screened."""
+
+    found: Mapping[str, int] = field(default_factory=dict)
+    unscreened: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What screening a cube's older memories did: how many, what was found in them, how many are left."""
+
+    screened: int
+    remaining: int
+    redaction: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class CubeView:
     """A cube's manifest."""
 
@@ -174,13 +219,20 @@ class CubeView:
     counts: Mapping[str, Mapping[str, int]]
     policy: Mapping[str, Mapping[str, Any]]
     grants: Mapping[str, str]
+    fork: ForkPoint | None = None
+    """Its `cube_id` is empty for who has no role on the origin."""
+    redaction: RedactionView = field(default_factory=RedactionView)
 
 
 @dataclass(frozen=True, slots=True)
 class NewCube:
+    """A fork has a `fork` point, and the `shard` of its origin."""
+
     id: str
     name: str = ""
     policy: Mapping[str, Any] = field(default_factory=dict)
+    fork: ForkPoint | None = None
+    shard: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +284,12 @@ class PrincipalView:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """`problems` is empty when chain and journal hold; the first entry names the first break."""
+    """`problems` is empty when journal, audit and their chains hold; the first entry names the first break."""
 
     cube_id: str
     events: int
     problems: tuple[str, ...]
+    audit_rows: int = 0
 
 
 class JobStatus(StrEnum):
@@ -268,3 +321,30 @@ class JobView:
     result: Mapping[str, Any] | None = None
     started_at_us: int | None = None
     ended_at_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportCube:
+    """An archive of a cube as of a moment, None for now; with every version of its memories, or as they stood."""
+
+    as_of: Moment | None = None
+    history: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCube:
+    """What an archive is to become. `cube_id` None: the id that it names; `name` None: its name."""
+
+    cube_id: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedCube:
+    """What became of an archive. Of `rows` texts, `vectors` came with their vectors; the others are being embedded."""
+
+    cube_id: str
+    version: int
+    memories: int
+    vectors: int
+    rows: int

@@ -13,7 +13,9 @@ from typing import Any
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.identity import SYSTEM_CUBE_ID
-from actors.memory.requests import JobStatus, JobView, KeyView, PrincipalView
+from actors.memory.job_records import fields_of, job_from_fields, job_to_fields
+from actors.memory.records import CubeRecord, KeyRecord, PrincipalRecord, access_of, erased_record, fork_point
+from actors.memory.requests import JobView, KeyView, PrincipalView
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,55 +28,6 @@ class Identity:
     expires_at_us: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class PrincipalRecord:
-    """`order` is the version of the event that recorded it first: lists are sorted by it."""
-
-    id: str
-    governor: bool
-    created_at_us: int
-    order: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """An API key. `digest` is a keyed hash of its secret; the secret itself is never recorded."""
-
-    id: str
-    principal: str
-    name: str
-    default_cube: str
-    digest: str
-    created_at_us: int
-    expires_at_us: int | None
-    revoked_at_us: int | None
-    order: int
-
-    def live(self, now_us: int) -> bool:
-        """Whether the key still counts: neither revoked nor expired."""
-        return self.revoked_at_us is None and (self.expires_at_us is None or now_us < self.expires_at_us)
-
-
-@dataclass(frozen=True, slots=True)
-class CubeRecord:
-    """A catalogue entry. `revision` is the version of the last event about the cube.
-
-    `created_by` and `archived_by` name the requests that did it, so that a repeat of one is known as such.
-    """
-
-    id: str
-    owner: str
-    name: str
-    policy: dict[str, Any]
-    created_at_us: int
-    created_by: str
-    order: int
-    revision: int
-    grants: dict[str, Role] = field(default_factory=dict)
-    archived: bool = False
-    archived_by: str = ""
-
-
 @dataclass(slots=True)
 class Records:
     """Everything that is recorded, by id. Both the state and a draft's overlay have this shape."""
@@ -85,15 +38,23 @@ class Records:
     jobs: MutableMapping[str, JobView] = field(default_factory=dict)
 
     def fold(self, event: Event) -> None:
-        """Take one event in."""
+        """Take one event in; one whose content was erased says nothing, its cube's tombstone comes later."""
+        if event.content is None:
+            return
         payload = event.payload()
         match event.type:
             case EventType.PRINCIPAL_CREATED:
                 self._principal(event, payload)
             case EventType.KEY_CREATED | EventType.KEY_REVOKED:
                 self._key(event, payload)
+            case EventType.CUBE_ERASED:
+                self.cubes[payload["id"]] = erased_record(payload, event.version)
             case EventType.CUBE_REGISTERED | EventType.CUBE_ARCHIVED:
                 self._cube(event, payload)
+            case EventType.CUBE_IMPORTED | EventType.CUBE_RELEASED:
+                released = event.type is EventType.CUBE_RELEASED
+                cube = self.cubes[payload["id"]]
+                self.cubes[cube.id] = replace(cube, importing="", released=released, revision=event.version)
             case EventType.GRANT_PUT | EventType.GRANT_REMOVED:
                 self._grant(event, payload)
             case EventType.JOB_RECORDED:
@@ -140,10 +101,15 @@ class Records:
             created_by=event.request_id,
             order=event.version,
             revision=event.version,
+            shard=payload.get("shard"),
+            fork=fork_point(payload.get("fork")),
+            importing=payload.get("importing", ""),
         )
 
     def _grant(self, event: Event, payload: dict[str, Any]) -> None:
-        cube = self.cubes[payload["id"]]
+        cube = self.cubes.get(payload["id"])
+        if cube is None:  # it was erased: what registered it is empty
+            return
         grants = {who: role for who, role in cube.grants.items() if who != payload["principal"]}
         if event.type is EventType.GRANT_PUT:
             grants[payload["principal"]] = Role.from_label(payload["role"])
@@ -189,15 +155,17 @@ class SystemState:
         self.version, self.head, self.last_at_us = event.version, event.hash, event.recorded_at_us
         if event.type in (EventType.PRINCIPAL_CREATED, EventType.KEY_REVOKED):
             self.cluster_revision = event.version
-        if event.type in _ABOUT_CUBES:
+        if event.type in _ABOUT_CUBES and event.content is not None:
             self._index(event.payload())
 
     def _index(self, payload: dict[str, Any]) -> None:
-        cube = self.records.cubes[payload["id"]]
+        cube = self.records.cubes.get(payload["id"])
+        if cube is None:
+            return
         touched = {cube.owner, *cube.grants, payload.get("principal", cube.owner)}
         for principal in touched:
             role = cube.owner == principal or principal in cube.grants
-            if role and not cube.archived:
+            if role and not cube.hidden:
                 self.cubes_of.setdefault(principal, set()).add(cube.id)
             else:
                 self.cubes_of.get(principal, set()).discard(cube.id)
@@ -206,6 +174,16 @@ class SystemState:
         """Who may do what on a cube, None when it was never registered."""
         cube = self.records.cubes.get(cube_id)
         return None if cube is None else access_of(cube)
+
+    def forks_of(self, cube_id: str) -> tuple[str, ...]:
+        """The cubes that were forked from a cube, from its forks, and so on, archived ones too; oldest first."""
+        family = {cube_id}
+        found = []
+        for cube in self.records.cubes.values():  # a fork is registered after its origin
+            if not cube.erased and cube.fork is not None and cube.fork.cube_id in family:
+                family.add(cube.id)
+                found.append(cube.id)
+        return tuple(found)
 
     def cluster_access(self) -> ClusterAccess:
         return cluster_access_of(self.records, self.cluster_revision)
@@ -224,10 +202,14 @@ class SystemState:
             "head": self.head.hex(),
             "last_at_us": self.last_at_us,
             "cluster_revision": self.cluster_revision,
-            "principals": [_fields(p) for p in records.principals.values()],
-            "keys": [_fields(k) for k in records.keys.values()],
+            "principals": [fields_of(p) for p in records.principals.values()],
+            "keys": [fields_of(k) for k in records.keys.values()],
             "cubes": [
-                {**_fields(c), "grants": {who: role.label for who, role in c.grants.items()}}
+                {
+                    **fields_of(c),
+                    "grants": {who: role.label for who, role in c.grants.items()},
+                    "fork": None if c.fork is None else [c.fork.cube_id, c.fork.version],
+                }
                 for c in records.cubes.values()
             ],
             "jobs": [job_to_fields(j) for j in records.jobs.values()],
@@ -238,7 +220,8 @@ class SystemState:
         cubes = {}
         for fields in data["cubes"]:
             grants = {who: Role.from_label(label) for who, label in fields["grants"].items()}
-            cubes[fields["id"]] = CubeRecord(**{**fields, "grants": grants})
+            fork = fork_point(fields.get("fork"))
+            cubes[fields["id"]] = CubeRecord(**{**fields, "grants": grants, "fork": fork})
         state = cls(
             version=data["version"],
             head=bytes.fromhex(data["head"]),
@@ -257,13 +240,16 @@ class SystemState:
 
 
 _ABOUT_CUBES = frozenset(
-    {EventType.CUBE_REGISTERED, EventType.CUBE_ARCHIVED, EventType.GRANT_PUT, EventType.GRANT_REMOVED}
+    {
+        EventType.CUBE_REGISTERED,
+        EventType.CUBE_ARCHIVED,
+        EventType.CUBE_ERASED,
+        EventType.CUBE_IMPORTED,
+        EventType.CUBE_RELEASED,
+        EventType.GRANT_PUT,
+        EventType.GRANT_REMOVED,
+    }
 )
-
-
-def access_of(cube: CubeRecord) -> CubeAccess:
-    """A catalogue entry as hosts know it."""
-    return CubeAccess(cube.id, cube.owner, dict(cube.grants), cube.archived, cube.revision, cube.name, cube.policy)
 
 
 def cluster_access_of(records: Records, revision: int = 0) -> ClusterAccess:
@@ -271,20 +257,3 @@ def cluster_access_of(records: Records, revision: int = 0) -> ClusterAccess:
     governors = frozenset(p.id for p in records.principals.values() if p.governor)
     revoked = frozenset(k.id for k in records.keys.values() if k.revoked_at_us is not None)
     return ClusterAccess(governors, revoked, revision)
-
-
-def job_to_fields(job: JobView) -> dict[str, Any]:
-    """A job as JSON values; `job_from_fields` is the inverse. Progress is not recorded."""
-    fields = {**_fields(job), "status": job.status.value, "args": dict(job.args)}
-    del fields["progress"]
-    return fields
-
-
-def job_from_fields(fields: dict[str, Any]) -> JobView:
-    status = JobStatus(fields["status"])
-    done = 1.0 if status is JobStatus.SUCCEEDED else 0.0
-    return JobView(**{**fields, "status": status, "progress": done})
-
-
-def _fields(record: Any) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}

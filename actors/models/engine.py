@@ -10,7 +10,7 @@ from typing import Any
 from transformers import AutoModelForCausalLM
 
 from actors.errors import ContextOverflow, InvalidRequest
-from actors.memory.ports import Capabilities, ChatTurn, Generated, Sampling
+from actors.memory.engine_ports import Capabilities, ChatTurn, Generated, Sampling
 from actors.models.admission import Turnstile
 from actors.models.decoding import AnswerText
 from actors.models.generation import Generation

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Self
 
-from actors.memory.ports import Generated
+from actors.memory.engine_ports import Generated
 from actors.models.admission import Ticket
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2.exceptions import TemplateError
 
 from actors.errors import ConfigError, InvalidRequest
-from actors.memory.ports import ChatTurn
+from actors.memory.engine_ports import ChatTurn
 
 
 class PromptTokens:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from actors.memory.ports import Sampling
+from actors.memory.engine_ports import Sampling
 
 
 class TokenSampler:

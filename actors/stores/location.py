@@ -77,6 +77,17 @@ class Location:
             found = remote.files.get_file_info(pafs.FileSelector(remote.folder.rstrip("/"), allow_not_found=True))
             return {info.base_name: info.size for info in found if info.is_file}
 
+    def folders(self) -> list[str]:
+        """The names of the folders in it, sorted; empty when there is no folder."""
+        with storage_errors(self.uri, "listed"):
+            if self.local is not None:
+                return (
+                    sorted(path.name for path in self.local.iterdir() if path.is_dir()) if self.local.is_dir() else []
+                )
+            remote = self._remote
+            found = remote.files.get_file_info(pafs.FileSelector(remote.folder.rstrip("/"), allow_not_found=True))
+            return sorted(info.base_name for info in found if info.type is pafs.FileType.Directory)
+
     def read(self, name: str) -> bytes | None:
         """The whole file, None when it is missing."""
         try:

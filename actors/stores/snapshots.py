@@ -11,7 +11,7 @@ import hmac
 import json
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
@@ -69,20 +69,26 @@ class SnapshotFolder:
     def position(self) -> int:
         return self._manifest.position
 
-    def write(self, position: int, states: Iterable[State]) -> None:
-        """As ports.Snapshots.write. Raises ValueError when `position` lies behind what is stored."""
+    def write(self, position: int, states: Iterable[State], anew: Collection[str] = ()) -> int:
+        """As ports.Snapshots.write. Raises ValueError when `position` lies behind what is stored, and Corrupted for a
+        damaged file that may hold a chain of `anew`.
+        """
         if position < self._manifest.position:
             raise ValueError(f"snapshots reach {self._manifest.position} already, not {position}")
         newest = sorted(dict(states).items())
-        files = self._manifest.files
+        files = self._without(anew)
+        replaced = sum(file not in files for file in self._manifest.files)
         if newest:
             files = (*files, write_states(self._location, iter(newest)))
         self._commit(Manifest(position, files))
+        if anew:
+            self._location.sync()  # the names of what was replaced are gone, after a power cut too
         if len(files) > MERGE_ABOVE:
             try:
                 self._merge()
             except Corrupted as error:
                 log.error("%s; its snapshots stay unmerged", error)
+        return replaced
 
     def read(self, cube_id: str) -> bytes | None:
         """As ports.Snapshots.read. When a damaged file may hold the chain, raises Corrupted."""
@@ -103,6 +109,25 @@ class SnapshotFolder:
         self._commit(Manifest())
 
     # files
+
+    def _without(self, chains: Collection[str]) -> tuple[SnapshotFile, ...]:
+        """The files, those with one of the chains replaced by durable copies without it. Nothing names those yet."""
+        if not chains:
+            return self._manifest.files
+        files = []
+        for file in self._manifest.files:
+            try:
+                directory = self._directory(file)
+                if not any(directory.block_of(cube_id) for cube_id in chains):
+                    files.append(file)
+                    continue
+                kept = [state for state in read_states(self._location, file, directory) if state[0] not in chains]
+            except FileNotFoundError as error:
+                name = self._location.name_of(file.name)
+                raise Corrupted(f"{name} is missing", file=name) from error
+            if kept:
+                files.append(write_states(self._location, iter(kept)))
+        return tuple(files)
 
     def _merge(self) -> None:
         """Replace the newest files by one: as many as are not far bigger than what is newer than they."""

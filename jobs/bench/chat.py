@@ -22,9 +22,9 @@ from pydantic import Field
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.errors import InvalidRequest
+from actors.memory.engine_ports import ChatTurn, Sampling
 from actors.memory.item import Form, Memory
 from actors.memory.lifecycle import State
-from actors.memory.ports import ChatTurn, Sampling
 from actors.memory.prompting import assemble
 from actors.models.engine import EngineSpec, TransformersEngine
 from actors.models.loading import pick_device, pick_dtype, quiet, use_threads

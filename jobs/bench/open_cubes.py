@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from actors.host import CubeHost, HostSpec
-from actors.memory.governance import Caller, ClusterAccess, CubeAccess
+from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess
 from actors.memory.ports import JsonObject, Vectors
 from actors.memory.requests import AddMemories, NewMemory, SearchCube
 from actors.shard import ShardLimits
@@ -56,6 +56,9 @@ class EveryCube:
 
     def cube_access(self, cube_id: str) -> CubeAccess | None:
         return CubeAccess(cube_id, CALLER.principal, {}, name=cube_id, revision=1)
+
+    def asked_access(self, caller: Caller, action: Action, cube_id: str) -> CubeAccess | None:
+        return self.cube_access(cube_id)
 
     def cluster_access(self) -> ClusterAccess:
         return ClusterAccess(frozenset())

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import click
 
+from serve.cli.audit import audit
+from serve.cli.backups import backup, restore
 from serve.cli.cubes import cube
 from serve.cli.jobs import bench, job
 from serve.cli.keys import key
 from serve.cli.memories import add, chat, search
+from serve.cli.memory import memory
 from serve.cli.session import Session, StatePath
 from serve.cli.status import status
 from serve.cli.system import demo, doctor, down, up
@@ -31,7 +34,24 @@ def memos(context: click.Context, state: Path | None, url: str, key: str) -> Non
         context.obj = Session(url, key, state)
 
 
-for _command in (up, down, status, doctor, demo, key, add, search, chat, cube, job, bench):
+for _command in (
+    up,
+    down,
+    backup,
+    restore,
+    status,
+    doctor,
+    demo,
+    key,
+    add,
+    search,
+    chat,
+    memory,
+    cube,
+    audit,
+    job,
+    bench,
+):
     memos.add_command(_command)
 
 

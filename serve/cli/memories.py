@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,20 @@ def add(session: Session, cube: str, file: str, wait: str, as_json: bool) -> Non
     """Add FILE to CUBE: JSONL of messages (or texts), plain text or Markdown; `-` reads stdin."""
     batches = read_batches(file if file == "-" else Path(file).name, _content(file))
     ids: list[str] = []
-    version = 0
+    version, found = 0, Counter[str]()
     with session.client() as memos:
         shown = track(batches, "Adding", console=progress_console(), disable=len(batches) < 2, transient=True)
         for batch in shown:
             done = memos.add(cube, wait=wait, **batch)
             ids += [memory.id for memory in done.memories]
             version = done.version
+            found.update(done.redaction)
     if as_json:
-        print_json({"version": version, "memories": ids})
+        print_json({"version": version, "memories": ids, "redaction": dict(found)})
     else:
         click.echo(f"{len(ids)} memories added to {cube}, now at version {version}")
+        if found:
+            click.echo("found " + ", ".join(f"{number} {kind}" for kind, number in sorted(found.items())))
 
 
 def _content(file: str) -> bytes:
@@ -60,7 +64,7 @@ def search(
 ) -> None:
     """Search CUBES for what answers the query."""
     with session.client() as memos:
-        answer = memos.search(query, cubes, top_k=top_k, as_of=_moment(as_of), explain=explain)
+        answer = memos.search(query, cubes, top_k=top_k, as_of=as_moment(as_of), explain=explain)
     if as_json:
         print_json(answer)
         return
@@ -81,7 +85,8 @@ def _show(rank: int, result: Result) -> None:
         click.echo(f"            {name}: {value}")
 
 
-def _moment(text: str | None) -> int | str | None:
+def as_moment(text: str | None) -> int | str | None:
+    """A version or a time as `--as-of` gives it."""
     return int(text) if text is not None and text.isdecimal() else text
 
 

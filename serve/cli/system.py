@@ -35,7 +35,7 @@ port_option = click.option("--port", type=click.IntRange(1, 65535), help="Where 
 @pass_session
 def up(session: Session, config: Path | None, port: int | None, detach: bool) -> None:
     """Start the system on this machine and wait until it answers; Ctrl-C ends it."""
-    settings = _settings(config, session.state, port)
+    settings = load(config, session.state, port)
     with _interruptible():
         url, attached = _start(settings)
         again = attached and not settings.ray.address
@@ -54,7 +54,7 @@ def down(session: Session, config: Path | None) -> None:
 
     With the profile of a cluster: take the application and its actors off; Ray itself goes on.
     """
-    settings = _settings(config, session.state, None)
+    settings = load(config, session.state, None)
     if settings.ray.address:
         stopped = _take_off(settings)
     else:
@@ -72,8 +72,8 @@ def doctor(session: Session, config: Path | None, port: int | None, as_json: boo
     from cluster.bootstrap import running
     from cluster.preflight import examine
 
-    settings = _settings(config, session.state, port)
-    with _told():
+    settings = load(config, session.state, port)
+    with told():
         instance = running(settings.state_folder)
         checks = [c for c in examine(settings) if instance is None or "port" not in c.name]
     found = [{"name": c.name, "detail": c.detail, "problem": c.problem} for c in checks]
@@ -98,7 +98,7 @@ def demo(config: Path | None) -> None:
     from serve.demo.scenario import run
 
     with _interruptible(), tempfile.TemporaryDirectory(prefix="memos-demo-", ignore_cleanup_errors=True) as folder:
-        settings = _settings(config, Path(folder), _free_port())
+        settings = load(config, Path(folder), _free_port())
 
         @contextmanager
         def start() -> Iterator[MemosClient]:
@@ -113,10 +113,10 @@ def demo(config: Path | None) -> None:
             raise Failure("the demo did not show all that it claims")
 
 
-def _settings(config: Path | None, state: Path | None, port: int | None) -> Settings:
+def load(config: Path | None, state: Path | None, port: int | None) -> Settings:
     from cluster.settings import load_settings
 
-    with _told():
+    with told():
         return load_settings(config, state, port)
 
 
@@ -124,7 +124,7 @@ def _start(settings: Settings) -> tuple[str, bool]:
     """URL of the instance, and whether it ran before."""
     from cluster.bootstrap import up as start
 
-    with _told(), _reporting() as report:
+    with told(), reporting() as report:
         running = start(settings, DEPLOY, report)
         return running.url, running.attached
 
@@ -132,14 +132,14 @@ def _start(settings: Settings) -> tuple[str, bool]:
 def _stop(state: Path) -> bool:
     from cluster.bootstrap import down as stop
 
-    with _told(), _reporting() as report:
+    with told(), reporting() as report:
         return stop(state, report)
 
 
 def _take_off(settings: Settings) -> bool:
     from cluster.attached import down as take_off
 
-    with _told(), _reporting() as report:
+    with told(), reporting() as report:
         return take_off(settings, DEPLOY, report)
 
 
@@ -162,7 +162,7 @@ def _key(settings: Settings) -> Path:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """Our errors become one line and exit code 1."""
     from actors.errors import MemosError
 
@@ -173,7 +173,7 @@ def _told() -> Iterator[None]:
 
 
 @contextmanager
-def _reporting() -> Iterator[Callable[[str], None]]:
+def reporting() -> Iterator[Callable[[str], None]]:
     """A line on stderr that tells what is being done: one that changes on a terminal, else one each."""
     shown = progress_console()
     if not shown.is_terminal:

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, StrictBool, model_validator
 
+from serve.contract import limits
 from serve.contract.fields import Answer, Body, CubeId, Label, PrincipalId
 from serve.contract.times import TimeUs
 
@@ -33,6 +34,22 @@ class GrantBody(Body):
     role: RoleName
 
 
+class ForkPointOut(Answer):
+    """The origin is told to those who have a role on it."""
+
+    cube: str | None
+    version: int
+
+
+class RedactionOut(Answer):
+    """What was found in the cube's memories as they are, by kind. `unscreened` memories are withheld from those whom
+    the policy masks for, until `POST …/screen` has looked through them.
+    """
+
+    found: dict[str, int]
+    unscreened: int
+
+
 class CubeOut(Answer):
     """A cube's manifest. `counts` is {form: {state: number}}; `version` counts the cube's events."""
 
@@ -44,6 +61,22 @@ class CubeOut(Answer):
     counts: dict[str, dict[str, int]]
     policy: dict[str, dict[str, Any]]
     grants: dict[str, str]
+    forked_from: ForkPointOut | None
+    redaction: RedactionOut
+
+
+class ScreenBody(Body):
+    """How many memories to look through at most, the oldest first."""
+
+    limit: int = Field(default=limits.SCREENED_AT_ONCE, ge=1, le=limits.SCREENED_AT_ONCE)
+
+
+class ScreenedOut(Answer):
+    """`remaining` memories are left to look through: ask again."""
+
+    screened: int
+    remaining: int
+    redaction: dict[str, int]
 
 
 class CubePage(Answer):
@@ -52,11 +85,12 @@ class CubePage(Answer):
 
 
 class VerifyOut(Answer):
-    """`problems` is empty when the chain holds; its first entry names the first break."""
+    """`problems` is empty when the chains of events and audit hold; its first entry names the first break."""
 
     cube: str
     ok: bool
     events: int
+    audit_rows: int
     problems: list[str]
 
 

@@ -87,6 +87,8 @@ def _filter(value: Any) -> Any:
 CubeId = Annotated[str, AfterValidator(_cube_id)]
 PrincipalId = Annotated[str, AfterValidator(_principal_id)]
 Label = Annotated[str, StringConstraints(max_length=limits.LABEL_CHARS)]
+MemoryId = Annotated[str, StringConstraints(min_length=1, max_length=limits.ID_CHARS)]
+MemoryIds = Annotated[list[MemoryId], Field(max_length=limits.MEMORIES_NAMED)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=limits.LABEL_CHARS), AfterValidator(not_blank)]
 Reason = Annotated[str, StringConstraints(max_length=limits.REASON_CHARS)]
 Text = Annotated[str, AfterValidator(not_blank), utf8_within(limits.TEXT_BYTES)]

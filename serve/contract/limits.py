@@ -13,11 +13,21 @@ BODIES_BYTES: Final = 128 * 1024 * 1024
 BODY_S: Final = 30
 """Seconds in which a body must have arrived."""
 
+ARCHIVE_S: Final = 3600
+"""Seconds in which an archive must have arrived, none of its pieces more than BODY_S after the one before. Its size is
+bounded by the setting `limits.archive_bytes`."""
+
+DRAINED_BYTES: Final = 64 * 1024 * 1024
+"""What is still read, and thrown away, of an archive that was refused, so that its sender sees why."""
+
 JSON_DEPTH: Final = 32
 """Nesting of arrays and objects in a body."""
 
 MEMORIES_PER_ADD: Final = 1_000
 """Memories that one add makes, the chunks of its documents included."""
+
+MEMORIES_NAMED: Final = 200
+"""Memories that one memory supersedes, or names as derived from, in one request."""
 
 TEXT_BYTES: Final = 64 * 1024
 """Text of one memory, in UTF-8."""
@@ -32,6 +42,9 @@ TOP_K: Final = 200
 TOP_K_DEFAULT: Final = 10
 CUBES_PER_REQUEST: Final = 64
 
+CONSOLIDATED_ROWS: Final = 1_000
+"""Rows that one step of a consolidation looks at."""
+
 LIST_LIMIT: Final = 200
 LIST_LIMIT_DEFAULT: Final = 50
 CURSOR_CHARS: Final = 512
@@ -44,6 +57,9 @@ TAGS: Final = 32
 METADATA_BYTES: Final = 16 * 1024
 METADATA_DEPTH: Final = 8
 FILTER_BYTES: Final = 16 * 1024
+
+SCREENED_AT_ONCE: Final = 200
+"""Older memories that one request looks through for personal data; some 10 ms each."""
 
 ID_CHARS: Final = 128
 IDEMPOTENCY_KEY_CHARS: Final = 256

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StrictInt, model_validator
 
 from actors.memory.item import Kind
 from actors.memory.lifecycle import State
+from actors.memory.links import Absorption
 from actors.memory.requests import Wait
 from serve.contract import limits
-from serve.contract.fields import Answer, Body, Label, Metadata, Reason, Tags, Text, Word, not_blank
+from serve.contract.fields import (
+    Answer,
+    Body,
+    Label,
+    MemoryId,
+    MemoryIds,
+    Metadata,
+    Reason,
+    Tags,
+    Text,
+    Word,
+    not_blank,
+)
 from serve.contract.times import TimeUs
 
 
@@ -25,6 +38,7 @@ class MessageIn(Body):
     ref: Label = Field(default="", description="Your own id of the message.", examples=["D1:3"])
     tags: Tags = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
+    expires_at: TimeUs | None = Field(default=None, description="Out of retrieval from then on.")
 
 
 class TextIn(Body):
@@ -39,6 +53,20 @@ class TextIn(Body):
     occurred_at: TimeUs | None = None
     valid_from: TimeUs | None = None
     valid_to: TimeUs | None = None
+    expires_at: TimeUs | None = Field(default=None, description="Out of retrieval from then on.")
+    state: Literal["activated", "generated"] = Field(
+        default="activated", description="generated: out of retrieval until a curator confirms it."
+    )
+    supersedes: MemoryIds = Field(default_factory=list, description="Memories of the cube whose place it takes.")
+    derived_from: MemoryIds = Field(default_factory=list, description="Memories of the cube that it was made of.")
+    method: Label = Field(default="", description="How it was made, as provenance shows it.", examples=["extraction"])
+    model: Label = Field(default="", description="The model that made it.")
+
+    @model_validator(mode="after")
+    def _takes_no_place_unconfirmed(self) -> Self:
+        if self.state == "generated" and self.supersedes:
+            raise ValueError("supersedes: a generated memory takes no place before it is confirmed")
+        return self
 
     @model_validator(mode="after")
     def _interval_runs_forward(self) -> Self:
@@ -55,6 +83,7 @@ class DocumentIn(Body):
     tags: Tags = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
     occurred_at: TimeUs | None = None
+    expires_at: TimeUs | None = Field(default=None, description="Out of retrieval from then on.")
 
     @model_validator(mode="after")
     def _within_limit(self) -> Self:
@@ -91,6 +120,8 @@ class PatchBody(Body):
     occurred_at: TimeUs | None = None
     valid_from: TimeUs | None = None
     valid_to: TimeUs | None = None
+    supersedes: MemoryIds | None = Field(default=None, description="Memories of the cube whose place it takes.")
+    expires_at: TimeUs | None = None
     reason: Reason = ""
 
     @model_validator(mode="after")
@@ -105,11 +136,16 @@ class PatchBody(Body):
 
     def changes(self) -> dict[str, Any]:
         """The changed fields by their names in NewMemory; None clears one."""
-        names = self.model_fields_set - {"reason"}
+        names = self.model_fields_set - {"reason", "supersedes"}
         return {_INNER_NAMES.get(name, name): getattr(self, name) for name in sorted(names)}
 
 
-_INNER_NAMES = {"occurred_at": "occurred_at_us", "valid_from": "valid_from_us", "valid_to": "valid_to_us"}
+_INNER_NAMES = {
+    "occurred_at": "occurred_at_us",
+    "valid_from": "valid_from_us",
+    "valid_to": "valid_to_us",
+    "expires_at": "expires_at_us",
+}
 
 
 class DeleteBody(Body):
@@ -119,6 +155,35 @@ class DeleteBody(Body):
 class TransitionBody(Body):
     to: State = Field(examples=["archived"])
     reason: Reason = ""
+    into: MemoryId | None = Field(default=None, description="With to = merged: the memory that absorbs this one.")
+    kind: Absorption = Field(default=Absorption.DUPLICATE, description="With to = merged: what this one is to it.")
+
+    @model_validator(mode="after")
+    def _into_goes_with_merged(self) -> Self:
+        if self.into is not None and self.to is not State.MERGED:
+            raise ValueError("into: it goes with to = merged alone")
+        return self
+
+
+class SplitBody(Body):
+    reason: Reason = ""
+
+
+class ConsolidateBody(Body):
+    """`start` is `next` of the step before."""
+
+    start: StrictInt = Field(default=0, ge=0)
+    rows: StrictInt = Field(default=256, ge=1, le=limits.CONSOLIDATED_ROWS)
+
+
+class ConsolidatedOut(Answer):
+    """What a step did, and where the next one starts, null at the end; `total` rows are to be looked at."""
+
+    checked: int
+    merged: int
+    linked: int
+    next: int | None
+    total: int
 
 
 class AddedMemoryOut(Answer):
@@ -129,10 +194,11 @@ class AddedMemoryOut(Answer):
 
 
 class AddedOut(Answer):
-    """`version` is the cube's version after the add."""
+    """`version` is the cube's version after the add. `redaction`: how much personal data was found, by kind."""
 
     version: int
     memories: list[AddedMemoryOut]
+    redaction: dict[str, int]
 
 
 class ReferenceOut(Answer):
@@ -142,7 +208,11 @@ class ReferenceOut(Answer):
 
 
 class MemoryOut(Answer):
-    """A memory at one of its versions. Times are RFC 3339, UTC."""
+    """A memory at one of its versions. Times are RFC 3339, UTC.
+
+    `sources` counts itself and the duplicates that are merged into it. `derived_from` names up to 100 of what it was
+    made of, absorbed memories included; its provenance names all of them.
+    """
 
     id: str
     cube: str
@@ -164,11 +234,25 @@ class MemoryOut(Answer):
     expires_at: str | None
     source: dict[str, Any]
     derived_from: list[ReferenceOut]
+    sources: int
+    merged_into: str | None
+    merged_as: Absorption | None
+    contradicts: list[str]
+    reason: str
+    redaction: dict[str, int] = Field(description="Personal data that was found in it, by kind.")
 
 
 class MemoryPage(Answer):
     items: list[MemoryOut]
     next: str | None
+
+
+class SplitOut(Answer):
+    """The memories that stand by themselves again; `remaining` are still merged into the one named: call again."""
+
+    version: int
+    memories: list[MemoryOut]
+    remaining: int
 
 
 class HistoryOut(Answer):

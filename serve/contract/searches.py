@@ -46,7 +46,11 @@ class ResultOut(Answer):
     tags: list[str]
     occurred_at: str | None
     recorded_at: str
+    valid_from: str | None
+    valid_to: str | None
     metadata: dict[str, Any]
+    sources: int
+    contradicts: list[str]
     explain: dict[str, Any] | None = Field(
         default=None, description="With `explain`: the score of each channel, and `reason`."
     )

@@ -70,6 +70,19 @@ class WriterOut(Answer):
     last_commit_ms: float
 
 
+class AuditOut(Answer):
+    """A shard's audit since its host was started: `rows` taken in, those that wait, in `commits`; a row has waited
+    `slowest_ms` at most. `failure` says why it cannot be written; requests go on while there is room for rows.
+    """
+
+    rows: int
+    waiting: int
+    waiting_bytes: int
+    commits: int
+    slowest_ms: float
+    failure: str | None
+
+
 class ShardOut(Answer):
     """A shard where it is open. `failure` says why it has to be opened anew; `tail_events` are those since the
     snapshot, held in memory as `tail_bytes`.
@@ -85,7 +98,9 @@ class ShardOut(Answer):
     open_cubes: int
     tail_events: int
     tail_bytes: int
+    to_consolidate: int
     incidents: list[str]
+    audit: AuditOut
 
 
 class OpenMemoryOut(Answer):
@@ -114,6 +129,7 @@ class SystemOut(PartOut):
     principals: int
     cubes: int
     jobs: int
+    audit: AuditOut
 
 
 class EmbedderOut(PartOut):
@@ -134,7 +150,7 @@ class GateOut(Answer):
 
 class IngressOut(PartOut):
     """The HTTP replica that answers this; others have their own. `requests` are being answered, this one too;
-    `queries` wait to be embedded; `gates` are those of searches, writes, reads and chats.
+    `queries` wait to be embedded; `gates` are those of searches, writes, reads, chats and imports.
     """
 
     requests: int

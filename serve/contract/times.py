@@ -42,16 +42,16 @@ def format_time(at_us: int | None) -> str | None:
     return at.isoformat(timespec="microseconds" if at.microsecond else "seconds").replace("+00:00", "Z")
 
 
-def parse_moment(text: str) -> Moment:
-    """A cube version (digits) or an RFC 3339 time; else InvalidRequest."""
+def parse_moment(text: str, field: str = "as_of") -> Moment:
+    """A cube version (digits) or an RFC 3339 time; else InvalidRequest, which names the field."""
     if _VERSION.fullmatch(text):
         return Moment(version=int(text))
     try:
         return Moment(time_us=parse_time(text))
     except ValueError as error:
         raise InvalidRequest(
-            f"as_of must be a cube version (an integer) or a time; a time {error}",
-            errors=[{"field": "as_of", "problem": str(error)}],
+            f"{field} must be a cube version (an integer) or a time; a time {error}",
+            errors=[{"field": field, "problem": str(error)}],
         ) from None
 
 
@@ -80,9 +80,19 @@ TimeUs = Annotated[
 ]
 """An RFC 3339 time in a body, as microseconds since the epoch."""
 
+_MOMENT_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]}
+
+InstantIn = Annotated[
+    Moment,
+    BeforeValidator(_moment),
+    Field(description="A cube version (integer) or an RFC 3339 time.", examples=[42]),
+    WithJsonSchema(_MOMENT_SCHEMA),
+]
+"""A moment of one cube."""
+
 AsOf = Annotated[
     Moment,
     BeforeValidator(_moment),
     Field(description="A cube version (integer) or an RFC 3339 time; over several cubes only a time."),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]}),
+    WithJsonSchema(_MOMENT_SCHEMA),
 ]

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
-from actors.errors import NotAvailable
 from actors.memory.governance import Role
 from actors.memory.identity import check_cube_id, check_principal_id
 from actors.memory.requests import NewCube
 from serve import rendering
-from serve.contract.cubes import CreateCubeBody, CubeOut, CubePage, GrantBody, PatchCubeBody, VerifyOut
+from serve.contract.cubes import (
+    CreateCubeBody,
+    CubeOut,
+    CubePage,
+    GrantBody,
+    PatchCubeBody,
+    ScreenBody,
+    ScreenedOut,
+    VerifyOut,
+)
+from serve.contract.erasure import ReceiptOut
 from serve.routes.parts import (
     READ_ERRORS,
     WRITE_ERRORS,
     CallerOf,
+    EraseQuery,
     IdPath,
     JsonAnswer,
     JsonRoute,
@@ -57,18 +66,18 @@ async def change_cube(cube: IdPath, body: PatchCubeBody, caller: CallerOf, servi
     return JsonAnswer(rendering.cube(view))
 
 
-@router.delete("/{cube}", response_model=CubeOut, responses=WRITE_ERRORS | problem_responses(501))
+@router.delete("/{cube}", response_model=CubeOut | ReceiptOut, responses=WRITE_ERRORS)
 async def delete_cube(
-    cube: IdPath,
-    caller: CallerOf,
-    services: ServicesOf,
-    reason: ReasonQuery = "",
-    erase: Annotated[bool, Query(description="Not available yet.")] = False,
+    cube: IdPath, caller: CallerOf, services: ServicesOf, reason: ReasonQuery = "", erase: EraseQuery = False
 ) -> JsonAnswer:
-    """Archive a cube: nobody sees it any more; its journal is kept."""
+    """Archive a cube: nobody sees it any more; its journal is kept.
+
+    With `erase=true` nothing is left of it and of what was derived from it, but its id, which stays taken; the answer
+    is a receipt. It takes the owner; a governor and a reason, where a memory is frozen. The reason is kept.
+    """
     check_cube_id(cube)
     if erase:
-        raise _no_erasure()
+        return JsonAnswer(rendering.receipt(await services.backend.erase_cube(caller, cube, reason)))
     return JsonAnswer(rendering.cube(await services.backend.archive_cube(caller, cube, reason)))
 
 
@@ -91,11 +100,13 @@ async def remove_grant(cube: IdPath, principal: IdPath, caller: CallerOf, servic
 
 @router.get("/{cube}/verify", response_model=VerifyOut, responses=READ_ERRORS)
 async def verify(cube: IdPath, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
-    """Check the chain of the cube's events."""
+    """Check the chains of the cube's events and of its audit."""
     return JsonAnswer(rendering.verify_report(await services.backend.verify(caller, check_cube_id(cube))))
 
 
-def _no_erasure() -> NotAvailable:
-    return NotAvailable(
-        "erasure is not available in this version, and nothing was changed; a plain delete archives", field="erase"
-    )
+@router.post("/{cube}/screen", response_model=ScreenedOut, responses=WRITE_ERRORS | problem_responses(409))
+async def screen(cube: IdPath, body: ScreenBody, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
+    """Look through memories that the cube held before its policy masked (as much as now): until then they are withheld
+    from those whom it masks for. Owners; repeat while any remain.
+    """
+    return JsonAnswer(rendering.screened(await services.backend.screen(caller, check_cube_id(cube), body.limit)))

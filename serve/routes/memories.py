@@ -6,13 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from actors.errors import NotAvailable
+from actors.memory.erasure import EraseMemories
 from actors.memory.identity import check_cube_id
 from actors.memory.item import Form
 from actors.memory.lifecycle import State
 from actors.memory.requests import ChangeMemory, ListMemories, MoveMemory
 from serve import rendering
 from serve.contract import limits
+from serve.contract.erasure import ReceiptOut
 from serve.contract.memories import (
     AddBody,
     AddedOut,
@@ -29,6 +30,7 @@ from serve.routes.parts import (
     WRITE_ERRORS,
     AsOfQuery,
     CallerOf,
+    EraseQuery,
     IdempotencyKey,
     IdPath,
     IfVersion,
@@ -88,28 +90,32 @@ async def change_memory(
     cube: IdPath, id: IdPath, body: PatchBody, caller: CallerOf, services: ServicesOf, if_version: IfVersion
 ) -> JsonAnswer:
     """Record a new version of a memory."""
-    change = ChangeMemory(id, body.changes(), body.reason, if_version)
+    change = ChangeMemory(id, body.changes(), body.reason, if_version, tuple(body.supersedes or ()))
     found = await services.backend.change_memory(caller, check_cube_id(cube), change)
     return _tagged(found.version, JsonAnswer(rendering.memory(found)))
 
 
-@router.delete("/{id}", response_model=MemoryOut, responses=WRITE_ERRORS | problem_responses(409, 501))
+@router.delete("/{id}", response_model=MemoryOut | ReceiptOut, responses=WRITE_ERRORS | problem_responses(409))
 async def delete_memory(
     cube: IdPath,
     id: IdPath,
     caller: CallerOf,
     services: ServicesOf,
     reason: ReasonQuery = "",
-    erase: Annotated[bool, Query(description="Not available yet.")] = False,
+    erase: EraseQuery = False,
     body: DeleteBody | None = None,
 ) -> JsonAnswer:
-    """Archive a memory: out of retrieval, kept, can be revived. The reason may be in the query or in a body."""
+    """Archive a memory: out of retrieval, kept, can be revived. The reason may be in the query or in a body.
+
+    With `erase=true` its content goes for good, from every place that the system holds, with what was derived from it;
+    the answer is a receipt, and a repeat answers the same one. It takes a curator; a governor and a reason, where
+    something is frozen. The reason is kept.
+    """
     check_cube_id(cube)
-    if erase:
-        raise NotAvailable(
-            "erasure is not available in this version, and nothing was changed; a plain delete archives", field="erase"
-        )
     said = reason or (body.reason if body else "")
+    if erase:
+        receipt = await services.backend.erase_memories(caller, cube, EraseMemories((id,), said))
+        return JsonAnswer(rendering.receipt(receipt))
     found = await services.backend.move_memory(caller, cube, MoveMemory(id, State.ARCHIVED, said))
     return JsonAnswer(rendering.memory(found))
 
@@ -119,7 +125,8 @@ async def transition(
     cube: IdPath, id: IdPath, body: TransitionBody, caller: CallerOf, services: ServicesOf
 ) -> JsonAnswer:
     """Move a memory to another state; a refusal lists what is allowed."""
-    found = await services.backend.move_memory(caller, check_cube_id(cube), MoveMemory(id, body.to, body.reason))
+    move = MoveMemory(id, body.to, body.reason, body.into or "", body.kind)
+    found = await services.backend.move_memory(caller, check_cube_id(cube), move)
     return JsonAnswer(rendering.memory(found))
 
 

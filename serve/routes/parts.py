@@ -163,6 +163,7 @@ AsOfQuery = Annotated[Moment | None, Depends(_as_of)]
 Listing = Annotated[ListParameters, Depends(_list_parameters)]
 IfVersion = Annotated[int | None, Depends(_if_version)]
 IdPath = Annotated[str, Path(min_length=1, max_length=limits.ID_CHARS)]
+EraseQuery = Annotated[bool, Query(description="For good: content and all that was derived from it.")]
 ReasonQuery = Annotated[str, Query(max_length=limits.REASON_CHARS)]
 IdempotencyKey = Annotated[
     str,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from actors.errors import ContextOverflow
-from actors.memory.ports import ChatTurn, Engine, Generated, Sampling
+from actors.memory.engine_ports import ChatTurn, Engine, Generated, Sampling
 
 HELLO = (ChatTurn("user", "Tell me about the sea in two sentences."),)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,11 @@ class Chains:
     def seal(self, cube_id: str, text: str = "hello") -> Event:
         draft = self._drafts.setdefault(cube_id, Draft(CubeState(cube_id), self._sealer))
         return draft.emit(ORIGIN, EventType.MEMORY_ADDED, {"text": text}, "mem_" + "0" * 32, 1)
+
+    def tombstone(self, cube_id: str) -> Event:
+        """Of the memory that every event of the cube is about."""
+        draft = self._drafts[cube_id]
+        return draft.emit(ORIGIN, EventType.MEMORY_ERASED, {"root": "mem_"}, "mem_" + "0" * 32, 1)
 
     def batch(self, *cube_ids: str) -> list[Event]:
         return [self.seal(cube_id, f"text of {cube_id}") for cube_id in cube_ids]
@@ -79,7 +85,38 @@ class JournalContract:
         erased = Event(**{name: getattr(event, name) for name in event.__slots__} | {"content": None, "salt": None})
         journal.append([erased])
         assert next(iter(journal.read())).at_position(0) == erased
+        assert "no erasure explains it" in journal.verify()[0]
+        journal.append([chains.tombstone("a")])
         assert journal.verify() == []
+
+    def test_parts_are_committed_together_each_read_once(self, chains: Chains) -> None:
+        journal = self.open_journal()
+        first = journal.append(chains.batch("a"))
+        parts = [chains.batch("b", "b"), chains.batch("b"), chains.batch("b", "b", "b")]
+        last = journal.append_parts(iter(parts))
+        behind = journal.append(chains.batch("a"))
+        assert (last.position, journal.position) == (7, 8)
+        assert [event.at_position(0) for event in list(journal.read())[1:-1]] == [
+            event for part in parts for event in part
+        ]
+        assert list(journal.read_cube("b"))[-1] == last
+        assert [*first, *behind] == list(journal.read_cube("a"))
+        assert journal.verify() == []
+
+    def test_parts_that_cannot_be_made_leave_nothing(self, chains: Chains) -> None:
+        journal = self.open_journal()
+        placed = journal.append(chains.batch("a"))
+
+        def failing() -> Iterator[list[Event]]:
+            yield chains.batch("b")
+            yield chains.batch("b")
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            journal.append_parts(failing())
+        assert list(journal.read()) == placed
+        placed += journal.append(chains.batch("a"))
+        assert list(self.open_journal().read()) == placed
 
     def test_reading_answers_what_was_there_when_it_was_asked(self, chains: Chains) -> None:
         journal = self.open_journal()
@@ -161,6 +198,37 @@ class JournalContract:
         assert journal.verify() == []
         assert list(self.open_journal().read()) == placed + later
 
+    def test_emptied_events_lose_content_and_salt_and_nothing_else(self, chains: Chains) -> None:
+        journal = self.open_journal()
+        placed = journal.append(chains.batch("a", "b")) + journal.append(chains.batch("a", "a", "b"))
+        placed += journal.append([chains.tombstone("a")])
+        chosen = [event.position for event in placed[:-1] if event.cube_id == "a"]
+        for _ in range(2):  # a repeat changes nothing
+            assert journal.empty(chosen).files >= 1
+            stored = list(journal.read())
+            assert [event.content is None and event.salt is None for event in stored] == [
+                event.position in chosen for event in placed
+            ]
+            assert [_header(event) for event in stored] == [_header(event) for event in placed]
+            assert list(journal.read_cube("b")) == [event for event in placed if event.cube_id == "b"]
+            assert journal.verify() == []
+        journal.append(chains.batch("a"))
+        journal.maintain()
+        again = self.open_journal()
+        assert [event.content is None for event in again.read()][:3] == [True, False, True]
+        assert again.verify() == []
+        with pytest.raises(Fenced):
+            journal.empty([2])
+
+    def test_events_are_found_by_what_their_content_mentions(self, chains: Chains) -> None:
+        journal = self.open_journal()
+        journal.append([chains.seal("a", "one"), chains.seal("b", "two")])
+        journal.append([chains.seal("a", "two and two")])
+        assert [(event.cube_id, event.version) for event in journal.mentioning(b"two")] == [("b", 1), ("a", 2)]
+        journal.empty([2])
+        assert [event.position for event in journal.mentioning(b"two")] == [3]
+        assert list(journal.mentioning(b"three")) == []
+
     def test_a_chain_that_does_not_hold_is_told_by_cube(self, chains: Chains) -> None:
         journal = self.open_journal()
         honest, foreign = chains.batch("a", "a"), Chains(b"another key").batch("b")
@@ -168,6 +236,10 @@ class JournalContract:
         assert _mentions(journal.verify(), "b")
         assert journal.verify("a") == []
         assert _mentions(journal.verify("b"), "b")
+
+
+def _header(event: Event) -> Event:
+    return replace(event, content=None, salt=None)
 
 
 def _mentions(problems: Sequence[str], cube_id: str) -> bool:

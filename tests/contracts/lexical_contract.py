@@ -32,6 +32,17 @@ class LexicalIndexContract(ABC):
         yield index
         index.close()
 
+    def test_rows_that_were_erased_are_found_no_more_and_others_are(self, index: LexicalIndex) -> None:
+        index.put([document(0, "a b"), document(1, "b secret"), document(0, "b secret", cube_id="d")])
+        index.flush(3)
+        index.put([document(2, "b waiting")])
+        index.erase_rows({"c": [1], "d": [5]})
+        assert index.position == 3
+        index.flush(4)
+        assert index.candidates("c", [("secret", 1.0), ("b", 1.0)], 9, 10) == [2, 0]
+        assert index.statistics("c", ["b", "secret"], 9) == CorpusStatistics(2, 4, (2, 0))
+        assert index.candidates("d", [("secret", 1.0)], 9, 10) == [0]
+
     def test_candidates_come_by_the_weights_of_the_terms_they_hold(self, index: LexicalIndex) -> None:
         index.put([document(0, "a b"), document(1, "b c"), document(2, "c c c"), document(3, "d")])
         index.flush(1)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from actors.errors import Corrupted, NewerFormat, StorageUnavailable
-from actors.memory.events import SCHEMA, Event
+from actors.memory.events import Event
+from actors.memory.upcasting import SCHEMA
 from actors.stores.journal import DeltaJournal, StorageSpec
 from tests.contracts.journal_contract import KEY, Chains
 from tests.contracts.shard_folder import ShardFolder
@@ -310,3 +311,69 @@ def test_after_an_unknown_outcome_nothing_is_appended_until_it_is_opened_anew(
     with pytest.raises(StorageUnavailable):
         journal.append(batch)
     assert [event.at_position(0) for event in shard.open().read()] == batch
+
+
+def _parts(chains: Chains) -> list[list[Event]]:
+    return [chains.batch("c", "c"), chains.batch("c"), chains.batch("c", "c")]
+
+
+def _dying(shard: ShardFolder, chains: Chains, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """An owner that dies within a commit of several files."""
+    journal = shard.open()
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal if what.startswith("_") else journal._log, what, die)
+        with pytest.raises(KeyboardInterrupt):
+            journal.append_parts(_parts(chains))
+
+
+def test_a_commit_of_several_files_that_was_not_anchored_is_kept_whole(
+    shard: ShardFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chains = Chains()
+    placed = _filled(shard, 2, chains)
+    _dying(shard, chains, monkeypatch, "_anchor_commit")
+    journal = shard.open()
+    assert len(list(journal.read())) == len(placed) + 5
+    assert journal.verify() == []
+    assert shard.open().position == len(placed) + 5
+
+
+def test_a_commit_of_several_files_that_did_not_land_leaves_none(
+    shard: ShardFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chains = Chains()
+    placed = _filled(shard, 2, chains)
+    before = set(shard.data_files())
+    _dying(shard, chains, monkeypatch, "commit_all")
+    assert len(set(shard.data_files()) - before) == 3
+    journal = shard.open()
+    assert list(journal.read()) == placed
+    assert set(shard.data_files()) == before
+
+
+def test_a_commit_of_several_files_without_one_of_them_is_set_aside(
+    shard: ShardFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chains = Chains()
+    placed = _filled(shard, 2, chains)
+    before = set(shard.data_files())
+    _dying(shard, chains, monkeypatch, "_anchor_commit")
+    next(iter(set(shard.data_files()) - before)).unlink()
+    assert list(shard.open().read()) == placed
+
+
+def test_compaction_leaves_the_files_of_such_a_commit_alone(shard: ShardFolder) -> None:
+    chains, journal = Chains(), shard.open(4)
+    journal.append(chains.batch("a"))
+    last = journal.append_parts(_parts(chains))
+    large = {file.name for file in shard.data_files() if "-i" in file.name}
+    for _ in range(9):
+        journal.append(chains.batch("a"))
+        journal.maintain()
+    assert len(large) == 3 and large <= {file.name for file in shard.data_files()}
+    assert last.position == 6 and [e.position for e in journal.read()] == list(range(1, 16))
+    assert journal.verify() == []

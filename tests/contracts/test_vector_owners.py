@@ -22,7 +22,7 @@ from actors.stores.vectors.manifests import Manifest, Manifests, Segment
 from tests.contracts.test_vector_indexes import next_epoch
 from tests.contracts.vector_contract import DIMENSION, StoredVectorIndexContract, everything, unit_vectors
 
-FLUSHES_TO_MERGE = segments_module._FAN_IN
+FLUSHES_TO_MERGE = segments_module.FAN_IN
 
 
 def _owner(folder: Path, epoch: int) -> FaissVectorIndex:

@@ -53,6 +53,30 @@ class VectorIndexContract(ABC):
         yield index
         index.close()
 
+    def test_rows_that_were_erased_are_found_no_more_and_others_are(self, index: VectorIndex) -> None:
+        vectors = unit_vectors(30)
+        index.put("c", range(20), vectors[:20])
+        index.put("d", range(20), vectors[:20])
+        index.flush(20)
+        index.put("c", range(20, 30), vectors[20:])
+        index.search("c", vectors[:1], everything(30), 3)
+        index.erase_rows({"c": [3, 25]})
+        index.erase_rows({"c": [3]})
+        assert {row for row, _ in index.search("c", vectors[3:4], everything(30), 30)} == {*range(30)} - {3, 25}
+        assert index.search("d", vectors[3:4], everything(20), 1)[0][0] == 3
+        index.put("c", [30], vectors[3:4])
+        index.flush(31)
+        assert index.search("c", vectors[3:4], everything(31), 1)[0][0] == 30
+
+    def test_vectors_are_read_back_by_their_rows(self, index: VectorIndex) -> None:
+        vectors = unit_vectors(40)
+        index.put("c", range(10, 50), vectors)
+        index.put("d", range(3), unit_vectors(3, seed=1))
+        rows, read = index.read("c", [3, 49, 12, 10, 90])
+        assert rows.tolist() == [10, 12, 49]
+        assert np.allclose(read, vectors[[0, 2, 39]], atol=1e-3)
+        assert index.read("nobody", [0, 1])[0].tolist() == []
+
     def test_the_nearest_rows_come_first_with_their_cosines(self, index: VectorIndex) -> None:
         vectors = unit_vectors(50)
         index.put("c", range(50), vectors)

@@ -12,8 +12,9 @@ import threading
 import time
 from pathlib import Path
 
-from actors.memory.commands import CubeDraft, add
+from actors.memory.commands import add
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
 from actors.memory.requests import Added, AddMemories, NewMemory

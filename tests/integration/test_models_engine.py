@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from actors.errors import ConfigError, InvalidRequest, Overloaded
-from actors.memory.ports import ChatTurn, Sampling
+from actors.memory.engine_ports import ChatTurn, Sampling
 from actors.models import language_model
 from actors.models.decoding import TextStream
 from actors.models.engine import EngineSpec, TransformersEngine

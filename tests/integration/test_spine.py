@@ -20,10 +20,13 @@ import openai
 import psutil
 import pytest
 
+from actors.memory.analysis import terms_of
 from cluster.bootstrap import running
 from jobs.bench import kills
+from jobs.bench.state_search import find
 from serve.client import MemosClient
 from serve.contract.status import StatusOut
+from tests.file_contents import file_contents
 from tests.integration.test_bootstrap import free_port, marked
 
 pytestmark = pytest.mark.timeout(900)
@@ -114,6 +117,62 @@ def test_killed_hosts_lose_and_double_nothing(system: System) -> None:
     assert (verdict["lost"], verdict["doubled"], verdict["torn"], verdict["broken_chains"]) == (0, 0, 0, [])
 
 
+def test_an_erased_secret_is_in_no_file_of_the_state_and_retention_runs_as_a_job(system: System) -> None:
+    secret, words = "zyzzyvaplover", frozenset(terms_of("zyzzyvaplover"))
+    with system.client() as client:
+        client.create_cube("vault", policy={"retention": {"erase_after_days": 0}})
+        client.create_cube("lent", name=f"cube of {secret}")
+        friends = [{"text": f"note {n} about the garden"} for n in range(20)]
+        client.add("vault", texts=friends)
+        first, second = (
+            m.id for m in client.add("vault", texts=[{"text": secret}, {"text": f"{secret} too"}]).memories
+        )
+        client.add("lent", texts=[{"text": f"lent {secret}"}])
+        client.chat([{"role": "user", "content": secret}], {"cubes": ["vault"], "remember": False}, max_tokens=8)
+        assert find(system.state, {"secret": secret.encode()}, words)
+        assert client.erase_memory("vault", first, "asked").erased == (first,)
+        client.delete_memory("vault", second)
+        job = client.submit_job("retention", "vault")
+        until = time.monotonic() + 120
+        while client.job(job.id).status in ("queued", "running") and time.monotonic() < until:
+            time.sleep(0.2)
+        done = client.job(job.id)
+        assert done.status == "succeeded" and done.result is not None, done.reason
+        assert done.result["cubes"]["vault"]["erased"] == 1
+        assert client.erase_cube("lent", "asked").cube == "lent"
+        assert client.verify("vault").ok
+        assert secret not in str(client.search(secret, ["vault"], top_k=50).results)
+    assert find(system.state, {"secret": secret.encode()}, words) == []
+
+
+def test_what_a_cube_replaces_is_in_no_file_though_its_recognizer_is_killed(system: System) -> None:
+    secrets = ["zoe.quartz@example.org", "+44 20 7946 0958", "Quartzwright"]
+    with system.client() as memos:
+        memos.create_cube("redacting", policy={"redaction": {"mode": "redact"}})
+        text = f"Dr. {secrets[2]} said: mail {secrets[0]}, phone {secrets[1]}"
+        found = {"EMAIL_ADDRESS": 1, "PERSON": 1, "PHONE_NUMBER": 1}
+        assert memos.add("redacting", texts=[{"text": text}], idempotency_key=secrets[0]).redaction == found
+        [recognizer] = [p for p in psutil.process_iter() if p.name().startswith("ray::Redactor") and _ours(system, p)]
+        recognizer.kill()
+        assert memos.add("redacting", texts=[{"text": text}]).redaction == found
+        assert [memory.text for memory in memos.memories("redacting")] == [
+            "Dr. <PERSON> said: mail <EMAIL_ADDRESS>, phone <PHONE_NUMBER>"
+        ] * 2
+    instance = running(system.state)
+    assert instance is not None
+    files = [
+        path for folder in (system.state, Path(instance.run_folder)) for path in folder.rglob("*") if path.is_file()
+    ]
+    contents = [(path, content) for path in files for content in file_contents(path)]
+    assert any("<EMAIL_ADDRESS>" in content for _, content in contents)
+    assert [(path, secret) for path, content in contents for secret in secrets if secret in content] == []
+
+
+def _ours(system: System, process: psutil.Process) -> bool:
+    instance = running(system.state)
+    return instance is not None and process.pid in marked(instance.instance)
+
+
 def test_a_revoked_key_is_refused_at_once(system: System) -> None:
     system.post("/v1/cubes", {"id": "shared"})
     made = system.post("/v1/keys", {"principal": "governor", "name": "short-lived"}).json()
@@ -144,6 +203,7 @@ def test_a_job_runs_and_reports(system: System, tmp_path: Path) -> None:
 TINY = {
     "ingest": {"sizes": 4, "messages": "1,4", "clients": 2, "seconds": 0.2, "limit_seconds": 0.1, "limit_threads": 1},
     "search": {"memories": 40, "clients": "1,2", "seconds": 0.2, "rounds": 1, "queries": 3},
+    "archives": {"memories": 20, "chars": 60},
     "cubes": {"cubes": 6, "memories": 2, "big": 10, "opened": 2, "clients": 2},
     "neighbours": {"huge": 20, "memories": 8, "seconds": 0.4, "slow": 4, "busy": 1, "batch": 4},
     "overload": {"clients": 8, "memories": 8, "capacity_seconds": 0.3, "half_seconds": 0.5, "seconds": 0.5},

@@ -6,8 +6,9 @@ import random
 from collections.abc import Callable
 from typing import TypeVar
 
-from actors.memory.commands import CubeDraft, create
+from actors.memory.commands import create
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
 from actors.memory.governance import Action

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 
 from actors.memory.requests import NewKey
 from serve.http import ApiSettings, build_api
-from tests.unit.plain_backend import PlainBackend, PlainChat, PlainClock, PlainEmbedder
+from tests.unit.plain_backend import PlainBackend, PlainClock
+from tests.unit.plain_models import PlainChat, PlainEmbedder
 
 T = TypeVar("T")
 

@@ -18,6 +18,7 @@ from actors.memory.ports import JsonObject
 from actors.memory.requests import JobStatus, NewKey
 from actors.memory_budget import MemoryBudget
 from actors.shard import Shard, ShardLimits, ShardParts
+from actors.stores.audit import PlainAuditStorage
 from actors.stores.journal import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex
 from actors.stores.vectors.plain import PlainVectorIndex
@@ -26,7 +27,7 @@ from cluster.directory import EMBEDDER, SYSTEM, LocalDirectory, Node, host_name
 from cluster.gateway import Gateway, GatewayParts
 from cluster.jobs import JobRunner
 from cluster.topology import Topology
-from tests.unit.hosts import HashEmbedder
+from tests.unit.hosts import HashEmbedder, plain_audit, rig_folder
 from tests.unit.system_hosts import KEY, PlainSnapshots, SystemBench
 
 SHARDS, HOSTS = 8, 2
@@ -102,6 +103,7 @@ class GatewayRig:
         self.system = SystemBench()
         self.storage = {n: PlainStorage() for n in range(SHARDS)}
         self.snapshots = {n: PlainSnapshots() for n in range(SHARDS)}
+        self.audited = {n: PlainAuditStorage() for n in range(SHARDS)}
         self.embedder = HashEmbedder()
         self.topology = Topology(SHARDS, HOSTS)
         self.parts: dict[str, Any] = {SYSTEM: self.system.host, EMBEDDER: Embedding()}
@@ -116,8 +118,10 @@ class GatewayRig:
         self.root = self.system.root
 
     def restart(self, number: int) -> None:
-        spec = HostSpec(host_name(number), "plain", "plain", self.topology.shards_of(number), SHARDS, KEY)
-        self.parts[host_name(number)] = CubeHost(spec, self._open_shard, self.system.host, SystemClock())
+        spec = HostSpec(host_name(number), "plain", rig_folder(), self.topology.shards_of(number), SHARDS, KEY)
+        self.parts[host_name(number)] = CubeHost(
+            spec, self._open_shard, lambda n: plain_audit(self.audited[n]), self.system.host, SystemClock()
+        )
 
     def _open_shard(self, number: int, budget: MemoryBudget) -> Shard:
         parts = ShardParts(

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import secrets
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from actors.audit import AuditLimits, AuditLog
 from actors.clock import SystemClock
 from actors.errors import Unavailable
 from actors.host import CubeHost, HostSpec
 from actors.memory.analysis import terms_of
 from actors.memory.draft import Sealer
-from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
+from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import Vectors
 from actors.memory.requests import AddMemories, NewMemory, SearchCube
+from actors.memory.screening import Recognizer
 from actors.memory_budget import OPEN_BYTES, MemoryBudget
 from actors.shard import Shard, ShardLimits, ShardParts
+from actors.stores.audit import PlainAuditStorage, PlainAuditTable
 from actors.stores.journal.plain import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex
 from actors.stores.vectors.plain import PlainVectorIndex
 from actors.stores.vectors.store import VectorStoreSpec
+from tests.unit.plain_recognizer import PlainRecognizer
 from tests.unit.test_open_cubes import DictSnapshots
 
 OWNER = Caller("olga", "key-o", "req")
 KEY = b"c" * 32
+
+
+@cache
+def rig_folder() -> str:
+    """A folder for what hosts of rigs keep in files, gone when the tests end."""
+    folder = tempfile.mkdtemp(prefix="memos-rigs-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 class HashEmbedder:
@@ -57,6 +73,8 @@ class Catalogue:
     """An access source that tests write to."""
 
     cubes: dict[str, CubeAccess] = field(default_factory=dict)
+    strangers: list[tuple[str, Action, str]] = field(default_factory=list)
+    """Attempts on cubes that do not exist."""
     cluster: ClusterAccess = field(default_factory=lambda: ClusterAccess(frozenset({"gov"})))
 
     def register(self, cube_id: str, owner: str = "olga", **grants: Role) -> None:
@@ -65,8 +83,18 @@ class Catalogue:
     def cube_access(self, cube_id: str) -> CubeAccess | None:
         return self.cubes.get(cube_id)
 
+    def asked_access(self, caller: Caller, action: Action, cube_id: str) -> CubeAccess | None:
+        found = self.cube_access(cube_id)
+        if found is None:
+            self.strangers.append((caller.principal, action, cube_id))
+        return found
+
     def cluster_access(self) -> ClusterAccess:
         return self.cluster
+
+
+def plain_audit(storage: PlainAuditStorage, limits: AuditLimits | None = None) -> AuditLog:
+    return AuditLog(storage.name, lambda: PlainAuditTable(storage, KEY), SystemClock(), limits)
 
 
 class PlainRig:
@@ -74,8 +102,10 @@ class PlainRig:
 
     def __init__(self, limits: ShardLimits | None = None, open_bytes: int = OPEN_BYTES) -> None:
         self.storage = PlainStorage()
+        self.audited = PlainAuditStorage()
         self.snapshots = DictSnapshots()
         self.embedder = HashEmbedder()
+        self.recognizer = PlainRecognizer()
         self.catalogue = Catalogue()
         self.open_bytes = open_bytes
         self.limits = limits or ShardLimits(index_wait_s=2.0)
@@ -83,8 +113,15 @@ class PlainRig:
         self.host = self.open()
 
     def open(self) -> CubeHost:
-        spec = HostSpec("host-0", "plain", "plain", (0,), 1, KEY, limits=self.limits, open_bytes=self.open_bytes)
-        return CubeHost(spec, self._open_shard, self.catalogue, SystemClock())
+        spec = HostSpec("host-0", "plain", rig_folder(), (0,), 1, KEY, limits=self.limits, open_bytes=self.open_bytes)
+        return CubeHost(
+            spec,
+            self._open_shard,
+            lambda _: plain_audit(self.audited),
+            self.catalogue,
+            SystemClock(),
+            self.recognizer,
+        )
 
     def reopen(self) -> None:
         self.host = self.open()
@@ -109,6 +146,7 @@ def file_host(
     embedder: HashEmbedder,
     limits: ShardLimits | None = None,
     vectors: VectorStoreSpec | None = None,
+    recognizer: Recognizer | None = None,
 ) -> CubeHost:
     """A host of two shards on files, opened as production opens it."""
     spec = HostSpec(
@@ -121,7 +159,7 @@ def file_host(
         limits=limits or ShardLimits(),
         vectors=vectors or VectorStoreSpec(),
     )
-    return CubeHost.open(spec, embedder, catalogue)
+    return CubeHost.open(spec, embedder, catalogue, recognizer)
 
 
 def texts(*contents: str, key: str = "") -> AddMemories:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
+from actors import screening_run
 from actors.errors import (
     AlreadyExists,
     CubeNotFound,
@@ -21,21 +19,29 @@ from actors.errors import (
     MemosError,
     Unauthenticated,
 )
-from actors.footprint import footprint
+from actors.lineage import provenance_page
 from actors.listing import page_of
+from actors.manifest import view_of
 from actors.memory import commands
-from actors.memory.commands import CubeDraft
+from actors.memory.auditing import AuditQuery, AuditRow
+from actors.memory.consolidation import ConsolidateCube, Consolidated
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
+from actors.memory.disclosure import Disclosure
 from actors.memory.draft import Origin, Sealer
-from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role, authorise
-from actors.memory.item import Form, Memory, Reference
+from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role, authorise, role_on
+from actors.memory.item import Memory
+from actors.memory.merging import Split, SplitMemory, split
+from actors.memory.policy import merged_policy
 from actors.memory.ports import JsonObject
+from actors.memory.provenance import Provenance, ReadProvenance
 from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
     CubeHits,
     CubeView,
+    ExportCube,
     Hit,
     IssuedKey,
     JobStatus,
@@ -48,11 +54,18 @@ from actors.memory.requests import (
     NewKey,
     Page,
     PrincipalView,
+    Screened,
     SearchCube,
     Shortfall,
     VerifyReport,
 )
-from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
+from actors.memory.screening import total
+from actors.memory.sources import shown
+from actors.redaction_gate import RedactionGate, Rule
+from tests.unit.plain_archives import PlainArchives
+from tests.unit.plain_erasing import PlainErasing
+from tests.unit.plain_recognizer import PlainRecognizer
+from tests.unit.plain_time import PlainTimeMachine
 
 T = TypeVar("T")
 KEY = b"k" * 32
@@ -79,10 +92,11 @@ class PlainClock:
 class PlainCube:
     state: CubeState
     access: CubeAccess
+    heads: list[bytes] = field(default_factory=list)
 
 
 @dataclass
-class PlainBackend:
+class PlainBackend(PlainTimeMachine, PlainErasing, PlainArchives):
     """Has the gateway's shape. `failures` maps a method's name to the error that it raises next."""
 
     clock: PlainClock = field(default_factory=PlainClock)
@@ -95,9 +109,17 @@ class PlainBackend:
     unanswered: list[JsonObject] = field(default_factory=list)
     searches: list[SearchCube] = field(default_factory=list)
     adds: list[AddMemories] = field(default_factory=list)
+    audits: list[AuditRow] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+    """Secrets that were refused."""
+    recognizer: PlainRecognizer = field(default_factory=PlainRecognizer)
+    exports: dict[str, list[bytes]] = field(default_factory=dict)
+    requested: list[ExportCube] = field(default_factory=list)
+    closed: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(7)
+        self.gate = RedactionGate(self.recognizer)
         self.issue(NewKey("root", governor=True), "root-key")
 
     # by hand
@@ -139,7 +161,16 @@ class PlainBackend:
         result = decide(draft, Origin(caller.principal, caller.request_id, self.clock.now_us(), idempotency))
         for event in draft.events:
             cube.state.apply(event)
+            cube.heads.append(event.hash)
         return result
+
+    def _rule(self, cube: PlainCube) -> Rule:
+        return Rule.of(cube.state.policy)
+
+    def _seen(self, caller: Caller, cube: PlainCube) -> Disclosure:
+        role = role_on(caller, self._cluster(), cube.access)
+        assert role is not None
+        return Disclosure.of(role, cube.state.policy)
 
     def _fail(self, name: str) -> None:
         if name in self.failures:
@@ -150,6 +181,7 @@ class PlainBackend:
     async def authenticate(self, secret: str, request_id: str) -> PlainIdentity:
         self._fail("authenticate")
         if secret not in self.keys or self.keys[secret][0].revoked_at_us:
+            self.strangers.append(secret)
             raise Unauthenticated("this API key is not known")
         view = self.keys[secret][0]
         caller = Caller(view.principal, view.id, request_id)
@@ -185,7 +217,8 @@ class PlainBackend:
         if new.id in self.cubes:
             raise AlreadyExists(f"there is a cube {new.id!r} already")
         cube = PlainCube(CubeState(new.id), CubeAccess(new.id, caller.principal))
-        self._run(caller, cube, lambda d, o: commands.create(d, o, caller.principal, new.name, new.policy))
+        policy = merged_policy({}, new.policy, self.recognizer.kinds)
+        self._run(caller, cube, lambda d, o: commands.create(d, o, caller.principal, new.name, policy))
         self.cubes[new.id] = cube
         return _view(cube)
 
@@ -201,7 +234,7 @@ class PlainBackend:
         self, caller: Caller, cube_id: str, name: str | None, policy: Mapping[str, Any] | None
     ) -> CubeView:
         cube = self._enter(caller, Action.CONFIGURE, cube_id)
-        self._run(caller, cube, lambda d, o: commands.configure(d, o, name, policy))
+        self._run(caller, cube, lambda d, o: commands.configure(d, o, name, policy, self.recognizer.kinds))
         return _view(cube)
 
     async def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeView:
@@ -223,6 +256,14 @@ class PlainBackend:
         cube = self._enter(caller, Action.VERIFY, cube_id)
         return VerifyReport(cube_id, cube.state.version, ())
 
+    async def audit(self, caller: Caller, cube_id: str, query: AuditQuery, cursor: str | None) -> Page[AuditRow]:
+        if cube_id:
+            self._enter(caller, Action.AUDIT, cube_id)
+        else:
+            self._govern(caller)
+        rows = [row for row in reversed(self.audits) if row.cube_id == cube_id and query.matches(row)]
+        return _paged(rows, query.limit, cursor)
+
     # memories
 
     async def add(self, caller: Caller, cube_id: str, request: AddMemories) -> Added:
@@ -230,19 +271,22 @@ class PlainBackend:
         cube = self._enter(caller, Action.ADD, cube_id)
         self.adds.append(request)
         idempotency = commands.idempotency_of(KEY, cube_id, caller.principal, request)
-        return self._run(caller, cube, lambda d, o: commands.add(d, o, request, self.random.randbytes), idempotency)
+        passed = self.gate.adding(self._rule(cube), request)
+        return self._run(caller, cube, lambda d, o: commands.add(d, o, passed, self.random.randbytes), idempotency)
 
     async def list_memories(self, caller: Caller, cube_id: str, request: ListMemories) -> Page[Memory]:
         cube = self._enter(caller, Action.READ, cube_id)
-        return page_of(cube.state, request, _version(cube.state, request.as_of))
+        return page_of(cube.state, request, _version(cube.state, request.as_of), self._seen(caller, cube))
 
     async def read_memory(self, caller: Caller, cube_id: str, memory_id: str, as_of: Moment | None) -> Memory:
         cube = self._enter(caller, Action.READ, cube_id)
-        return cube.state.at(memory_id, _version(cube.state, as_of))
+        version = _version(cube.state, as_of)
+        return self._seen(caller, cube).shown(shown(cube.state, cube.state.at(memory_id, version), version))
 
     async def change_memory(self, caller: Caller, cube_id: str, request: ChangeMemory) -> Memory:
         cube = self._enter(caller, Action.CHANGE, cube_id)
-        return self._run(caller, cube, lambda d, o: commands.change(d, o, request))
+        passed = self.gate.changing(self._rule(cube), request)
+        return self._seen(caller, cube).shown(self._run(caller, cube, lambda d, o: commands.change(d, o, passed)))
 
     async def move_memory(self, caller: Caller, cube_id: str, request: MoveMemory) -> Memory:
         cube = self._enter(caller, Action.READ, cube_id)
@@ -254,8 +298,28 @@ class PlainBackend:
 
     async def history(self, caller: Caller, cube_id: str, memory_id: str) -> tuple[Memory, ...]:
         cube = self._enter(caller, Action.READ, cube_id)
-        cube.state.current(memory_id)
-        return tuple(memory for _, memory in cube.state.history[memory_id])
+        return self._seen(caller, cube).all(cube.state.revisions(memory_id))
+
+    async def split(self, caller: Caller, cube_id: str, request: SplitMemory) -> Split:
+        cube = self._enter(caller, Action.TRANSITION, cube_id)
+        return self._run(caller, cube, lambda d, o: split(d, o, request))
+
+    async def consolidate(self, caller: Caller, cube_id: str, request: ConsolidateCube) -> Consolidated:
+        """Without vectors there is nothing to find."""
+        self._enter(caller, Action.TRANSITION, cube_id)
+        return Consolidated(request.rows, 0, 0)
+
+    async def provenance(self, caller: Caller, cube_id: str, request: ReadProvenance) -> Provenance:
+        cube = self._enter(caller, Action.READ, cube_id)
+        return provenance_page(cube.state, request, self._seen(caller, cube))
+
+    async def screen(self, caller: Caller, cube_id: str, limit: int) -> Screened:
+        cube = self._enter(caller, Action.CONFIGURE, cube_id)
+        rule = screening_run.masking_rule(cube.state)
+        batch = screening_run.left_of(cube.state, rule)[:limit]
+        found = self.gate.screening(rule, [screening_run.fields_of(memory) for memory in batch])
+        recorded = self._run(caller, cube, lambda d, o: screening_run.record(d, o, batch, found))
+        return Screened(len(recorded), len(screening_run.left_of(cube.state, rule)), total(recorded))
 
     async def search(self, caller: Caller, cube_ids: Sequence[str], request: SearchCube) -> CubeHits:
         """Scores a memory by the share of the query's words that it holds."""
@@ -268,7 +332,14 @@ class PlainBackend:
             for memory in cube.state.memories(_version(cube.state, request.as_of)):
                 score = len(asked & set(memory.text.lower().split())) / len(asked)
                 if score > 0 and memory.retrievable:
-                    hits.append(Hit(memory, score, {"lexical": score}, "shares words with the query"))
+                    hits.append(
+                        Hit(
+                            self._seen(caller, cube).shown(shown(cube.state, memory, None)),
+                            score,
+                            {"lexical": score},
+                            "shares words with the query",
+                        )
+                    )
         hits.sort(key=lambda hit: -hit.score)
         return CubeHits(tuple(hits[: request.top_k]), self.shortfalls)
 
@@ -304,73 +375,12 @@ class PlainBackend:
         return self.waiting
 
 
-class PlainEmbedder:
-    """Embeds every text as the same unit vector; fails with `failure` when there is one."""
-
-    model_id = "plain-embedder"
-    waiting = 0
-
-    def __init__(self) -> None:
-        self.failure: MemosError | None = None
-
-    async def embed_query(self, text: str) -> npt.NDArray[np.float32]:
-        if self.failure is not None:
-            raise self.failure
-        return np.array([1.0, 0.0], dtype=np.float32)
-
-
-class PlainChat:
-    """Answers with a script of pieces. `failure` is raised before the piece of index `fail_at`."""
-
-    model_id = "plain-model"
-
-    def __init__(self, texts: Sequence[str] = ("On ", "7 ", "May.")) -> None:
-        self.texts = list(texts)
-        self.requests: list[ChatRequest] = []
-        self.failure: MemosError | None = None
-        self.fail_at = 0
-        self.closed = 0
-        self.waiting: list[str] = []
-        self.pause: Callable[[], Any] | None = None
-
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatPiece]:
-        self.requests.append(request)
-        used = tuple(UsedMemory(Reference(m.cube_id, m.id, m.version), Form.PLAINTEXT) for m in request.memories)
-        try:
-            for i, text in enumerate(self.texts):
-                if self.failure is not None and self.fail_at == i:
-                    raise self.failure
-                if self.pause is not None:
-                    await self.pause()
-                last = i == len(self.texts) - 1
-                yield ChatPiece(text, 40, i + 1, 8, "stop" if last else None, used if i == 0 else ())
-        finally:
-            self.closed += 1
-
-    async def ready(self) -> list[str]:
-        return self.waiting
-
-    async def status(self) -> JsonObject:
-        if self.failure is not None:
-            raise self.failure
-        return {**footprint(), "model": self.model_id, "chats": 1, "room": 17}
-
-
 def _view(cube: PlainCube) -> CubeView:
-    state, access = cube.state, cube.access
-    grants = {access.owner: "owner", **{who: role.label for who, role in access.grants.items()}}
-    counts, policy = state.counts(), state.policy
-    return CubeView(
-        access.cube_id, state.name, access.owner, state.version, state.created_at_us, counts, policy, grants
-    )
+    return view_of(cube.state, cube.access, cube.state.fork)
 
 
 def _version(state: CubeState, as_of: Moment | None) -> int | None:
-    if as_of is None:
-        return None
-    if as_of.version is not None:
-        return state.check_version(as_of.version)
-    return state.version_at(as_of.time_us or 0)
+    return None if as_of is None else state.version_of(as_of)
 
 
 def _paged(items: Sequence[T], limit: int, cursor: str | None) -> Page[T]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from actors.audit import AuditLog
 from actors.errors import Corrupted, StorageUnavailable
 from actors.memory.credentials import digest_secret, new_secret
 from actors.memory.draft import Sealer
 from actors.memory.governance import Caller
 from actors.memory.requests import IssuedKey, NewKey
+from actors.stores.audit import PlainAuditStorage, PlainAuditTable
 from actors.stores.journal import PlainJournal, PlainStorage
 from actors.system import FirstGovernor, SystemHost, SystemParts
 
@@ -33,11 +35,12 @@ class PlainSnapshots:
         self.broken = False
         self.failing = False
 
-    def write(self, position: int, states: Iterable[tuple[str, bytes]]) -> None:
+    def write(self, position: int, states: Iterable[tuple[str, bytes]], anew: Collection[str] = ()) -> int:
         if self.failing:
             raise StorageUnavailable("the disk is full")
         self.states.update(states)
         self.position = position
+        return len(anew)
 
     def read(self, cube_id: str) -> bytes | None:
         if self.broken:
@@ -55,6 +58,7 @@ class SystemBench:
     def __init__(self, snapshot_events: int = 1000) -> None:
         self.clock = HandClock()
         self.storage = PlainStorage()
+        self.audited = PlainAuditStorage()
         self.snapshots = PlainSnapshots()
         self.sealer = Sealer(KEY, random.Random(0).randbytes)
         self.snapshot_events = snapshot_events
@@ -66,7 +70,14 @@ class SystemBench:
     def _open(self) -> SystemHost:
         journal = PlainJournal(self.storage, KEY)
         return SystemHost(
-            SystemParts(journal, self.snapshots, self.sealer, self.clock, snapshot_events=self.snapshot_events)
+            SystemParts(
+                journal,
+                self.snapshots,
+                self.sealer,
+                self.clock,
+                AuditLog("system", lambda: PlainAuditTable(self.audited, KEY), self.clock),
+                snapshot_events=self.snapshot_events,
+            )
         )
 
     def reopen(self) -> None:

@@ -21,6 +21,9 @@ class Source:
         self.asked += 1
         return self.cubes.get(cube_id)
 
+    def asked_access(self, caller: Caller, action: Action, cube_id: str) -> CubeAccess | None:
+        return self.cube_access(cube_id)
+
     def cluster_access(self) -> ClusterAccess:
         return self.cluster
 

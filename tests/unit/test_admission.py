@@ -9,7 +9,7 @@ from collections.abc import Generator
 import pytest
 
 from actors.errors import Overloaded
-from actors.memory.ports import Generated
+from actors.memory.engine_ports import Generated
 from actors.models.admission import Turnstile
 from actors.models.generation import Generation
 

@@ -15,11 +15,12 @@ from actors.errors import (
     TransitionRefused,
     VersionNotFound,
 )
-from actors.memory.commands import CubeDraft, add, change, configure, idempotency_of, move
-from actors.memory.cube import OUTCOME_LIFE_US
+from actors.memory.commands import add, change, configure, idempotency_of, move
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.governance import Action
 from actors.memory.lifecycle import REQUESTABLE, TRANSITIONS, State
+from actors.memory.outcomes import OUTCOME_LIFE_US
 from actors.memory.requests import Added, AddMemories, ChangeMemory, MoveMemory, NewMemory
 from actors.memory.rows import OPEN
 from tests.unit.cubes import KEY, HandDriven, allow_all
@@ -157,17 +158,17 @@ def test_rows_follow_text_and_retrievability() -> None:
     cube.run(lambda d, o: move(d, o, MoveMemory(memory_id, State.ARCHIVED), allow_all))
     cube.run(lambda d, o: move(d, o, MoveMemory(memory_id, State.ACTIVATED), allow_all))
     rows = cube.state.rows
-    assert list(zip(rows.texts, rows.since, rows.until, strict=True)) == [
-        ("old text", 2, 4),
-        ("new text", 4, 5),
-        ("new text", 6, OPEN),
+    assert [(rows.texts[i.row], i.since, i.until, i.first) for i in rows.intervals()] == [
+        ("new text", 4, 5, True),
+        ("old text", 2, 4, True),
+        ("new text", 6, OPEN, False),
     ]
     assert [list(rows.live(v)) for v in (1, 3, 4, 5, 6)] == [
-        [False, False, False],
-        [True, False, False],
-        [False, True, False],
-        [False, False, False],
-        [False, False, True],
+        [False, False],
+        [True, False],
+        [False, True],
+        [False, False],
+        [False, True],
     ]
 
 
@@ -207,7 +208,7 @@ def test_versions_and_times_that_are_not_there_are_named() -> None:
 def test_a_policy_that_would_have_no_effect_is_refused() -> None:
     cube = HandDriven()
     with pytest.raises(PolicyUnavailable):
-        cube.run(lambda d, o: configure(d, o, None, {"redaction": {"mode": "block"}}))
+        cube.run(lambda d, o: configure(d, o, None, {"promotion": {"enabled": True}}))
     cube.run(lambda d, o: configure(d, o, "Renamed", {"redaction": {"mode": "off"}}))
     assert (cube.state.name, cube.state.version) == ("Renamed", 2)
 

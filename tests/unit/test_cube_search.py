@@ -278,9 +278,10 @@ def test_words_that_were_forgotten_are_read_anew() -> None:
     remember(cube, *(NewMemory(f"tea with {n} sugars") for n in range(30)))
     rig.index(cube)
     first = rig.search(cube, "tea with 7 sugars")
-    assert rig.engine.held_bytes("c") > 0
+    vectors_bytes = rig.vectors.held_bytes("c")  # which plain vectors hold for good
+    assert rig.engine.held_bytes("c") > vectors_bytes
     rig.engine.forget("c")
-    assert rig.engine.held_bytes("c") == 0
+    assert rig.engine.held_bytes("c") == vectors_bytes
     assert rig.search(cube, "tea with 7 sugars") == first
     assert texts(first)[0] == "tea with 7 sugars"
     rig.close()

@@ -9,8 +9,9 @@ import tracemalloc
 import orjson
 import pytest
 
-from actors.memory.commands import CubeDraft, add, create
+from actors.memory.commands import add, create
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin, Sealer
 from actors.memory.requests import AddMemories, NewMemory
 

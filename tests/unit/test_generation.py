@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from actors.errors import ContextOverflow, Overloaded
+from actors.memory.engine_ports import Capabilities, ChatTurn, Engine, Generated, Sampling
 from actors.memory.item import Form, Memory, Reference
 from actors.memory.lifecycle import State
-from actors.memory.ports import Capabilities, ChatTurn, Engine, Generated, Sampling
 from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
 from serve.generation import EngineChat, Prompt
 from tests.unit.edge import run

@@ -19,7 +19,7 @@ from actors.errors import (
     VersionNotFound,
 )
 from actors.memory import commands
-from actors.memory.commands import CubeDraft
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin
 from actors.memory.governance import Caller, CubeAccess, Role
 from actors.memory.identity import RandomBytes
@@ -88,10 +88,10 @@ def test_searches_of_one_call_wait_for_the_index_together_not_one_after_the_othe
     rig: PlainRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(100))
-    monkeypatch.setattr("actors.host.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    monkeypatch.setattr("actors.host_reading.time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     waited: list[float] = []
 
-    def search(shard: Shard, cube_id: str, request: SearchCube, waited_s: float = 0.0) -> CubeHits:
+    def search(shard: Shard, cube_id: str, request: SearchCube, waited_s: float, seen: object) -> CubeHits:
         waited.append(waited_s)
         return CubeHits(())
 
@@ -300,7 +300,7 @@ def test_a_snapshot_that_fails_is_not_tried_again_at_every_commit() -> None:
     rig.catalogue.register("c")
     tries = []
 
-    def fail(position: int, states: object) -> None:
+    def fail(position: int, *_: object) -> None:
         tries.append(position)
         raise StorageUnavailable("the disk is full")
 

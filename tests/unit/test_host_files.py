@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from actors.errors import Corrupted, Fenced, StorageUnavailable
 from actors.host import CubeHost, HostSpec
 from actors.memory_budget import MemoryBudget
 from actors.shard import Shard
-from actors.shard_opening import open_shard
+from actors.shard_opening import open_audit, open_shard
 from tests.unit.hosts import KEY, OWNER, Catalogue, HashEmbedder, file_host, query, texts
 from tests.unit.test_projection import eventually
 
@@ -107,8 +108,8 @@ def test_an_opening_that_fails_half_way_can_be_tried_again(tmp_path: Path, catal
         return open_shard(spec, number, embedder, budget)
 
     with pytest.raises(StorageUnavailable):
-        CubeHost(spec, open_second_late, catalogue, SystemClock())
-    host = CubeHost(spec, open_second_late, catalogue, SystemClock())
+        CubeHost(spec, open_second_late, partial(open_audit, spec), catalogue, SystemClock())
+    host = CubeHost(spec, open_second_late, partial(open_audit, spec), catalogue, SystemClock())
     _fill(host)
     host.close()
 

@@ -10,6 +10,7 @@ import pytest
 from actors.errors import Overloaded, StorageUnavailable, Unavailable
 from actors.memory.requests import Shortfall, Wait
 from serve.contract import limits
+from serve.contract.audits import AuditPage
 from serve.contract.cubes import CubeOut, CubePage, IssuedKeyOut, KeyPage, PrincipalPage, VerifyOut
 from serve.contract.jobs import JobOut, JobPage
 from serve.contract.memories import AddedOut, HistoryOut, MemoryOut, MemoryPage
@@ -35,6 +36,8 @@ def test_answers_have_the_documented_shapes(edge: Edge) -> None:
         (CubeOut, "PUT", "/v1/cubes/home/grants/rita", {"json": {"role": "reader"}}, 200),
         (CubeOut, "DELETE", "/v1/cubes/home/grants/rita", {}, 200),
         (VerifyOut, "GET", "/v1/cubes/home/verify", {}, 200),
+        (AuditPage, "GET", "/v1/cubes/home/audit", {}, 200),
+        (AuditPage, "GET", "/v1/audit", root, 200),
         (AddedOut, "POST", ADD, {"json": {"texts": [{"text": "x"}]}}, 201),
         (MemoryPage, "GET", ADD, {}, 200),
         (MemoryOut, "GET", f"{ADD}/{memory_id}", {}, 200),
@@ -153,13 +156,6 @@ def test_delete_archives_with_its_reason_from_query_or_body(edge: Edge) -> None:
     assert edge.call("DELETE", f"{ADD}/{second}", json={"reason": "older"}).json()["state"] == "archived"
 
 
-def test_erasure_is_refused_and_changes_nothing(edge: Edge) -> None:
-    [memory_id] = edge.cube("home", "one")
-    check_problem(edge.call("DELETE", f"{ADD}/{memory_id}?erase=true"), 501, "not-available")
-    check_problem(edge.call("DELETE", "/v1/cubes/home?erase=true"), 501, "not-available")
-    assert edge.call("GET", f"{ADD}/{memory_id}").json()["state"] == "activated"
-
-
 def test_as_of_takes_a_version_or_a_time(edge: Edge) -> None:
     [memory_id] = edge.cube("home", "one")
     edge.call("PATCH", f"{ADD}/{memory_id}", json={"text": "two"})
@@ -183,6 +179,7 @@ def test_a_cube_without_a_role_answers_as_one_that_does_not_exist(edge: Edge) ->
         ("GET", "/v1/cubes/{}/memories", None),
         ("GET", f"/v1/cubes/{{}}/memories/{memory_id}", None),
         ("GET", "/v1/cubes/{}/verify", None),
+        ("GET", "/v1/cubes/{}/audit", None),
         ("POST", "/v1/search", {"query": "one", "cubes": ["{}"]}),
         (
             "POST",

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from secrets import token_bytes
 
 import orjson
 
 from actors.errors import Corrupted
-from actors.memory.commands import CubeDraft, add, create
+from actors.memory.commands import add, create
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
 from actors.memory.requests import AddMemories, NewMemory
@@ -26,9 +27,10 @@ class DictSnapshots:
         self.broken: set[str] = set()
         self.reads = 0
 
-    def write(self, position: int, states: Iterable[tuple[str, bytes]]) -> None:
+    def write(self, position: int, states: Iterable[tuple[str, bytes]], anew: Collection[str] = ()) -> int:
         self.stored.update(states)
         self.position = position
+        return len(anew)
 
     def read(self, cube_id: str) -> bytes | None:
         self.reads += 1

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.errors import ContextOverflow
+from actors.memory.engine_ports import ChatTurn
 from actors.memory.item import Form, Memory
 from actors.memory.lifecycle import State
-from actors.memory.ports import ChatTurn
 from actors.memory.prompting import MAX_MEMORY_CHARS, assemble, line, plain
 from actors.memory.relative_dates import resolve
 

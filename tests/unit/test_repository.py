@@ -29,16 +29,24 @@ LONGER_FUNCTIONS: dict[str, str] = {}
 """`path:function` that may be longer, and why."""
 
 BROAD_EXCEPTS: dict[str, str] = {
+    "actors/answers.py": "a call for several requests: each is told its own",
+    "actors/audit.py": "the loop of an audit's thread: rows wait, and how many is bounded",
+    "actors/audit_upkeep.py": "the loop of a thread that joins files: the table keeps its small ones",
+    "actors/host_reading.py": "as in host.py",
     "actors/host.py": "a call for several requests: each is told its own",
     "actors/stores/vectors/graph_building.py": "the loop of a thread that builds graphs: exact search serves meanwhile",
     "cluster/coalescing.py": "the loop of a cube's calls: those behind a failed one must be sent all the same",
+    "actors/consolidator.py": "the loop of a background thread: what it leaves undone, the job does",
+    "actors/importing.py": "the loop of the thread that works an archive off: who waits for it is told",
     "actors/index_lanes.py": "the loop of an index's thread: an index that is down delays freshness, never a write",
     "actors/index_replay.py": "the loop of a replay's thread: the journal still holds everything",
     "actors/models/shared_batches.py": "a batch for several callers: each is told what concerns it",
     "actors/writer.py": "the loop of a shard's committer: the waiting callers are told",
     "cluster/placement.py": "the outer loop of the process that starts an instance: what was raised is told",
+    "jobs/bench/kill_switch.py": "the outer loop of a child that is to be killed: its parent is told by the exit code",
     "jobs/run.py": "a job's outer loop: whatever it raised is its result",
-    "actors/shard.py": "the loop of a shard's background thread: the journal still holds everything",
+    "actors/erasing.py": "the loop that finishes interrupted erasures: each is tried again",
+    "actors/snapshotting.py": "the outer loop of a snapshot's thread: the journal still holds everything",
     "serve/middleware.py": "the outermost layer of HTTP: whatever escapes becomes a problem document without a trace",
 }
 """Files with an outer loop that must go on whatever happens inside, each logged; and why."""

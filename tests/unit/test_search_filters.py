@@ -33,6 +33,8 @@ MEMORY = Memory(
     tags=("health", "family"),
     metadata={"topic": "Art class", "stars": 4, "done": True, "places": ["Rome", "Oslo"], "a": {"b": 1}, "x.y": 2},
     occurred_at_us=us("2023-05-08T13:56:00Z"),
+    valid_from_us=us("2023-05-01T00:00:00Z"),
+    valid_to_us=us("2023-06-01T00:00:00Z"),
 )
 
 
@@ -56,6 +58,19 @@ MEMORY = Memory(
         ({"occurred_at": "2023-05-08T15:56:00+02:00"}, True),
         ({"occurred_at": {"gt": "2023-05-08T13:56:00Z"}}, False),
         ({"recorded_at": {"lte": "2023-12-31T23:59:59.999999Z"}}, False),
+        ({"valid_from": {"lte": "2023-05-01T00:00:00Z"}, "valid_to": {"gt": "2023-05-01T00:00:00Z"}}, True),
+        ({"valid_from": {"gt": "2023-05-01T00:00:00Z"}}, False),
+        ({"valid_at": "2023-05-01T00:00:00Z"}, True),
+        ({"valid_at": "2023-04-30T23:59:59Z"}, False),
+        ({"valid_at": "2023-06-01T00:00:00Z"}, False),
+        ({"valid_at": "2023-05-31T23:59:59.999999Z"}, True),
+        ({"valid_at": {"gte": "2023-05-20T00:00:00Z", "lt": "2024-01-01T00:00:00Z"}}, True),
+        ({"valid_at": {"lt": "2023-05-01T00:00:00Z"}}, False),
+        ({"valid_at": {"lte": "2023-05-01T00:00:00Z"}}, True),
+        ({"valid_at": {"gte": "2023-06-01T00:00:00Z"}}, False),
+        ({"valid_at": {"gt": "2023-05-31T23:59:59.999998Z"}}, True),
+        ({"expires_at": None}, True),
+        ({"expires_at": {"lt": "2099-01-01T00:00:00Z"}}, False),
         ({"metadata.topic": {"contains": "ART"}}, True),
         ({"metadata.stars": 4}, True),
         ({"metadata.stars": {"gt": 3.5, "lte": 4}}, True),

@@ -9,7 +9,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from actors.errors import ConfigError
+from actors.memory.policy import ENTITIES
 from cluster.settings import Settings, job_environment, load_settings
+from cluster.specs import recognizer_spec
 from cluster.vector_store import vector_store
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +46,20 @@ def _fields(model: type[BaseModel], prefix: str = "") -> set[str]:
     return found
 
 
+def _recognizer(regex: str, entity: str = "BADGE") -> str:
+    return f"redaction: {{recognizers: [{{name: badges, entity: {entity}, patterns: [{{regex: {regex}}}]}}]}}"
+
+
+def test_recognizers_of_a_profile_add_kinds_that_policies_may_name(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, _recognizer("'B-[0-9]{4}'")), environment={})
+    spec = recognizer_spec(settings)
+    assert spec.kinds == (*ENTITIES, "BADGE")
+    assert spec.custom[0].patterns[0].regex == "B-[0-9]{4}"
+    twice = "redaction: {recognizers: [%s, %s]}" % (("{name: a, entity: AB, patterns: [{regex: x}]}",) * 2)
+    with pytest.raises(ConfigError, match="same name"):
+        load_settings(write(tmp_path, twice), environment={})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -59,6 +75,10 @@ def _fields(model: type[BaseModel], prefix: str = "") -> set[str]:
         ("vectors: {backend: milvus, uri: ./milvus.db}", "vectors.uri"),
         ("vectors: {backend: milvus, uri: 'http://h:1', prefix: 'a-b'}", "vectors.prefix"),
         ("vectors: {uri: 'http://h:1'}", "faiss needs none of them"),
+        (_recognizer("'('"), "redaction.recognizers.0.patterns.0.regex: Value error, is no regular expression"),
+        (_recognizer("'x*'"), "matches the empty text"),
+        (_recognizer("x", entity="badge"), "redaction.recognizers.0.entity"),
+        ("redaction: {recognizers: [{name: a, entity: AB, patterns: []}]}", "redaction.recognizers.0.patterns"),
         ("- a", "sections"),
         ("http: [", "cannot be read"),
     ],

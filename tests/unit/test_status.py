@@ -25,7 +25,8 @@ from serve.http import ApiSettings, build_api
 from tests.unit.gateway_rig import HOSTS, SHARDS, GatewayRig
 from tests.unit.hosts import texts
 from tests.unit.in_process import InProcess
-from tests.unit.plain_backend import PlainChat, PlainClock, PlainEmbedder
+from tests.unit.plain_backend import PlainClock
+from tests.unit.plain_models import PlainChat, PlainEmbedder
 from tests.unit.test_gateway import created
 from tests.unit.test_projection import eventually
 
@@ -92,7 +93,7 @@ def test_every_part_tells_its_process_and_its_queue(watched: Watched) -> None:
     assert found.embedder and (found.embedder.model, found.embedder.waiting) == ("hash@1", 0)
     assert (found.ingress.requests, found.ingress.queries, found.ingress.node) == (1, 0, "n1")
     assert {kind: gate.running for kind, gate in found.ingress.gates.items()} == dict.fromkeys(
-        ("searches", "writes", "reads", "chats"), 0
+        ("searches", "writes", "reads", "chats", "imports"), 0
     )
     assert found.chat and (found.chat.model, found.chat.chats, found.chat.room) == ("plain-model", 1, 17)
     [node] = found.nodes

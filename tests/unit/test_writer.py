@@ -10,8 +10,9 @@ from concurrent.futures import wait as wait_all
 import pytest
 
 from actors.errors import CubeNotFound, Fenced, MemosError, Overloaded, StaleVersion, StorageUnavailable, Unavailable
-from actors.memory.commands import CubeDraft, add, create, idempotency_of
+from actors.memory.commands import add, create, idempotency_of
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
 from actors.memory.requests import Added, AddMemories, NewMemory

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 
 from actors.errors import Corrupted, Fenced, MemosError, StorageError, StorageUnavailable
+from actors.memory.erasure import Emptied
 from actors.memory.events import Event
 from actors.stores.journal.anchor import EMPTY, Anchor, Anchors, extend
+from actors.stores.journal.bulk import discard, only_part, write_parts
 from actors.stores.journal.compaction import CompactionLimits, join, to_join, write_rows
-from actors.stores.journal.datafiles import DataFile, read_cube_events, read_events, read_hashes
+from actors.stores.journal.datafiles import (
+    DataFile,
+    read_cube_events,
+    read_cube_hash,
+    read_events,
+    read_hashes,
+    read_mentions,
+)
 from actors.stores.journal.deltalog import DeltaLog
+from actors.stores.journal.emptying import holding, remove_strays, without_content
 from actors.stores.journal.recovery import check_present, collect_orphans, mend_log, sync_data
 from actors.stores.journal.schema import to_table
-from actors.stores.journal.verification import chain_problems, self_sealed
+from actors.stores.journal.verification import chain_problems, cube_problems, self_sealed
 from actors.stores.location import Location, StorageSpec
 
 log = logging.getLogger(__name__)
@@ -83,8 +93,35 @@ class DeltaJournal:
             raise StorageUnavailable(error.detail, **error.facts, outcome="none") from error
         self._commit(file, statistics)
         self._files = (*self._files, file)
-        self._anchor_commit(placed)
+        self._anchor_commit(self.position, extend(self._key, self._anchor.head, (event.hash for event in placed)))
         return placed
+
+    def append_parts(self, parts: Iterable[Sequence[Event]]) -> Event:
+        """As ports.Journal.append_parts; fails as `append` does. A single part is an append like any other."""
+        if self._failure is not None:
+            raise copy(self._failure)
+        single, parts = only_part(parts)
+        if single is not None:
+            return self.append(single)[-1]
+        head = self._anchor.head
+
+        def hashed() -> Iterator[Sequence[Event]]:
+            nonlocal head
+            for part in parts:
+                head = extend(self._key, head, (event.hash for event in part))
+                yield part
+
+        written = write_parts(self._location, hashed(), self.epoch, self.position + 1)
+        if written.last is None:
+            raise ValueError("there is nothing to append")
+        try:
+            self._land(lambda: self._log.commit_all(written.files))
+        except Fenced:
+            discard(self._location, written)
+            raise
+        self._files = (*self._files, *(file for file, _ in written.files))
+        self._anchor_commit(written.last.position, head)
+        return written.last
 
     def read(self, after: int = 0) -> Iterator[Event]:
         return self._reading(after, self.position, lambda file, at: read_events(self._location, file, at))
@@ -92,6 +129,45 @@ class DeltaJournal:
     def read_cube(self, cube_id: str, after_version: int = 0) -> Iterator[Event]:
         events = self._reading(0, self.position, lambda file, at: read_cube_events(self._location, file, cube_id, at))
         return (event for event in events if event.version > after_version)
+
+    def head_at(self, cube_id: str, version: int) -> bytes | None:
+        while True:
+            files = self._files
+            try:
+                found = (read_cube_hash(self._location, file, cube_id, version) for file in files)
+                return next((head for head in found if head is not None), None)
+            except FileNotFoundError as error:
+                if files is self._files:  # not replaced by a compaction meanwhile: it is gone
+                    raise Corrupted(f"a data file of {self.uri} is missing: {error}", file=self.uri) from error
+
+    def mentioning(self, text: bytes) -> Iterator[Event]:
+        def reader(file: DataFile, at: int) -> Iterator[Event]:
+            return (event for event in read_mentions(self._location, file, text) if event.position > at)
+
+        return self._reading(0, self.position, reader)
+
+    def empty(self, positions: Collection[int]) -> Emptied:
+        """As ports.Journal.empty: one commit a file, each of which replaces it by a copy without the content."""
+        if self._failure is not None:
+            raise copy(self._failure)
+        rewritten = 0
+        for old in holding(self._files, positions):
+            written = without_content(self._location, old, positions, self.epoch)
+            if written is None:
+                continue
+            file, statistics = written
+            self._commit(file, statistics, [old])
+            self._files = tuple(file if known == old else known for known in self._files)
+            if self._failure is not None:
+                raise copy(self._failure)
+            self._location.delete(old.name)
+            rewritten += 1
+        self._log.check_owner()
+        if rewritten:
+            self._log.checkpoint()
+        strays = remove_strays(self._location, {file.name for file in self._files}, self.epoch)
+        self._location.sync()
+        return Emptied(len(self._files), rewritten, strays)
 
     def maintain(self) -> bool:
         """Join small files, sum the log up and delete what was replaced, when `limits.appends` were committed.
@@ -121,8 +197,10 @@ class DeltaJournal:
             log.error("%s: %s", self.uri, "; ".join(problems))
             problems = ["the journal that holds this cube is not what was acknowledged: events are missing or changed"]
         try:
-            events = self._reading_from(self._log.files_anew, cube_id)
-            return problems + chain_problems(self._key, events)
+            files = self._log.files_anew()
+            if cube_id is None:
+                return problems + chain_problems(self._key, self._reading_from(files, None))
+            return problems + cube_problems(self._key, cube_id, lambda cube: self._reading_from(files, cube))
         except StorageError as error:
             detail = str(error)
             return problems if detail in problems else [*problems, detail]
@@ -135,8 +213,11 @@ class DeltaJournal:
     # committing
 
     def _commit(self, file: DataFile, statistics: str, replacing: Sequence[DataFile] = ()) -> None:
+        self._land(lambda: self._log.commit([file], statistics, replacing))
+
+    def _land(self, commit: Callable[[], None]) -> None:
         try:
-            self._log.commit([file], statistics, replacing)
+            commit()
         except (Fenced, StorageUnavailable) as error:
             self._failure = copy(error)
             raise
@@ -146,9 +227,8 @@ class DeltaJournal:
             # Ours is committed and durable; it is the next one that cannot be.
             self._failure = error
 
-    def _anchor_commit(self, placed: Sequence[Event]) -> None:
-        head = extend(self._key, self._anchor.head, (event.hash for event in placed))
-        self._anchor = Anchor(placed[-1].position, head, self.epoch, self._log.version)
+    def _anchor_commit(self, position: int, head: bytes) -> None:
+        self._anchor = Anchor(position, head, self.epoch, self._log.version)
         try:
             self._anchors.write(self._anchor)
         except StorageUnavailable as error:
@@ -180,8 +260,8 @@ class DeltaJournal:
             except FileNotFoundError:
                 continue
 
-    def _reading_from(self, list_files: Callable[[], tuple[DataFile, ...]], cube_id: str | None) -> Iterator[Event]:
-        for file in list_files():
+    def _reading_from(self, files: tuple[DataFile, ...], cube_id: str | None) -> Iterator[Event]:
+        for file in files:
             try:
                 if cube_id is None:
                     yield from read_events(self._location, file, 0)
@@ -218,7 +298,8 @@ class DeltaJournal:
             )
         ahead = [file for file in self._files if file.last > anchor.position]
         newest_epoch = max((file.epoch for file in self._files), default=0)
-        if len(ahead) > 1 or (ahead and ahead[0].first != anchor.position + 1) or newest_epoch > anchor.epoch:
+        commits = {file.bulk or file.name for file in ahead}
+        if len(commits) > 1 or (ahead and ahead[0].first != anchor.position + 1) or newest_epoch > anchor.epoch:
             raise Corrupted(
                 f"the anchor in {self._anchors.uri} stands at event {anchor.position} of {self.position}: older than "
                 "one unacknowledged commit explains, so it was put back or lost",

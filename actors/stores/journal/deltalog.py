@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from actors.errors import Corrupted, Fenced, StorageError, StorageUnavailable
 from actors.stores.journal.datafiles import DataFile, from_log
 from actors.stores.journal.recovery import sync_checkpoint, sync_entry, sync_log
-from actors.stores.journal.schema import COLUMNS, STATISTICS
+from actors.stores.journal.schema import EVENTS, Shape
 from actors.stores.location import Location, first_line, storage_errors
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,6 @@ APPLICATION = "memos-shard"
 """The id under which epochs are kept in Delta's application transactions."""
 
 CONFIGURATION = {
-    # Minimum and maximum values stay in the log for ever: content must not be among them.
-    "delta.dataSkippingStatsColumns": ",".join(STATISTICS),
     # Entries below a checkpoint go when we say so, after the checkpoint was synced.
     "delta.logRetentionDuration": "interval 0 hours",
     "delta.enableExpiredLogCleanup": "false",
@@ -58,13 +56,14 @@ _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_lo
 class DeltaLog:
     """The log of one table, held by one owner. Single-threaded, save `files_anew`."""
 
-    def __init__(self, table: Location, acknowledged: int) -> None:
-        """Open the table, or make it when there is none, and `acknowledged` (its known events) is 0.
+    def __init__(self, table: Location, acknowledged: int, shape: Shape = EVENTS) -> None:
+        """Open the table, or make it when there is none, and `acknowledged` (its known rows) is 0.
 
         Raises StorageUnavailable, Corrupted.
         """
         self._location = table
-        self._schema = Schema.from_arrow(COLUMNS)
+        self._shape = shape
+        self._schema = Schema.from_arrow(shape.columns)
         self._table = self._open_or_create(acknowledged)
         self._epoch_at: tuple[int, int] | None = None
         """(version, epoch): what the log said at a version. Reading it costs as much as a commit."""
@@ -91,7 +90,7 @@ class DeltaLog:
             self.epoch = epoch
             with storage_errors(self._location.uri, "read"):
                 self._table.update_incremental()
-            self._check_epoch()
+            self.check_owner()
             if sync_log(self._location) > LONGEST_LOG:
                 self.checkpoint()
             return
@@ -103,12 +102,19 @@ class DeltaLog:
     def commit(self, adding: Iterable[DataFile], statistics: str, removing: Iterable[DataFile] = ()) -> None:
         """Commit a data file that is durable, durably; with `removing`, in the place of others (same rows).
 
+        Raises as `commit_all` does.
+        """
+        self.commit_all([(file, statistics) for file in adding], removing)
+
+    def commit_all(self, adding: Sequence[tuple[DataFile, str]], removing: Iterable[DataFile] = ()) -> None:
+        """Commit data files that are durable, with their statistics, at once.
+
         Raises Fenced, and StorageUnavailable with the fact `outcome` "unknown" when the commit may have landed.
         """
-        self._check_epoch()
+        self.check_owner()
         now_ms, replacing = int(time.time() * 1000), list(removing)
-        added = list(adding)
-        actions: list[Any] = [AddAction(f.name, f.size, {}, now_ms, not replacing, statistics) for f in added]
+        added = [file for file, _ in adding]
+        actions: list[Any] = [AddAction(f.name, f.size, {}, now_ms, not replacing, said) for f, said in adding]
         actions += [RemoveAction(f.name, False, now_ms, f.size) for f in replacing]
         expected = self.version + 1
         try:
@@ -128,11 +134,11 @@ class DeltaLog:
         """Bring the kept handle to its own commit. Raises Fenced when another owner has committed behind it."""
         with storage_errors(self._location.uri, "read"):
             self._table.update_incremental()
-        self._check_epoch()
+        self.check_owner()
 
     def files(self) -> tuple[DataFile, ...]:
         """The committed files as the kept handle knows them, in order of position. Raises Corrupted, NewerFormat."""
-        return _files_of(self._table, self._location)
+        return _files_of(self._table, self._location, self._shape)
 
     def files_anew(self) -> tuple[DataFile, ...]:
         """The committed files as storage has them now. Raises Corrupted, NewerFormat."""
@@ -140,7 +146,7 @@ class DeltaLog:
         if table.version() < self.version:
             uri = self._location.uri
             raise Corrupted(f"{uri}: the log ends at version {table.version()}, not {self.version}", uri=uri)
-        return _files_of(table, self._location)
+        return _files_of(table, self._location, self._shape)
 
     def committed_epoch(self) -> int:
         """The newest epoch that the kept handle knows of."""
@@ -151,7 +157,7 @@ class DeltaLog:
 
     def checkpoint(self) -> None:
         """Sum the log up, durably, and drop the entries that the checkpoint holds."""
-        self._check_epoch()
+        self.check_owner()
         with storage_errors(self._location.uri, "checkpointed"):
             self._table.create_checkpoint()
             sync_checkpoint(self._location, self.version)
@@ -167,7 +173,8 @@ class DeltaLog:
             post_commithook_properties=_NO_HOOKS,
         )
 
-    def _check_epoch(self) -> None:
+    def check_owner(self) -> None:
+        """Raise Fenced unless the kept handle says that this owner is the last."""
         found = self.committed_epoch()
         if found != self.epoch:
             raise fenced(self._location.uri, self.epoch, found)
@@ -177,7 +184,7 @@ class DeltaLog:
         try:
             table = self._load()
             found = int(table.transaction_version(APPLICATION) or 0)
-            committed = {file.name for file in _files_of(table, self._location)}
+            committed = {file.name for file in _files_of(table, self._location, self._shape)}
         except StorageError as failure:
             raise self._unknown(failure) from error
         if found != self.epoch:
@@ -204,7 +211,7 @@ class DeltaLog:
                     self._location.uri,
                     self._schema,
                     mode="error",
-                    configuration=CONFIGURATION,
+                    configuration=_configuration(self._shape),
                     storage_options=dict(self._location.spec.options) or None,
                 )
             except DeltaError:
@@ -255,7 +262,12 @@ def fenced(uri: str, own: int, found: int) -> Fenced:
     return Fenced(f"{uri}: epoch {own} was taken over by epoch {found}", uri=uri, epoch=own, current=found)
 
 
-def _files_of(table: DeltaTable, location: Location) -> tuple[DataFile, ...]:
+def _configuration(shape: Shape) -> dict[str, str]:
+    # Minimum and maximum values stay in the log for ever: content must not be among them.
+    return {**CONFIGURATION, "delta.dataSkippingStatsColumns": ",".join(shape.statistics)}
+
+
+def _files_of(table: DeltaTable, location: Location, shape: Shape) -> tuple[DataFile, ...]:
     with storage_errors(location.uri, "read"):
         rows = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-    return from_log(rows, location.uri)
+    return from_log(rows, location.uri, shape)

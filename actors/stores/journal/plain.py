@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from actors.errors import StorageUnavailable
+from actors.memory.erasure import Emptied
 from actors.memory.events import GENESIS, Event
 from actors.stores.journal.anchor import extend
 from actors.stores.journal.deltalog import fenced
-from actors.stores.journal.verification import chain_problems
+from actors.stores.journal.verification import chain_problems, cube_problems
 
 
 @dataclass(slots=True)
@@ -58,12 +60,30 @@ class PlainJournal:
             storage.anchored = (self._position, head)
         return placed
 
+    def append_parts(self, parts: Iterable[Sequence[Event]]) -> Event:
+        return self.append([event for part in parts for event in part])[-1]
+
     def read(self, after: int = 0) -> Iterator[Event]:
         with self._storage.lock:
             return iter(self._storage.events[after : self._position])
 
     def read_cube(self, cube_id: str, after_version: int = 0) -> Iterator[Event]:
         return (event for event in self.read() if event.cube_id == cube_id and event.version > after_version)
+
+    def head_at(self, cube_id: str, version: int) -> bytes | None:
+        return next((event.hash for event in self.read_cube(cube_id, version - 1)), None)
+
+    def mentioning(self, text: bytes) -> Iterator[Event]:
+        return (event for event in self.read() if event.content is not None and text in event.content)
+
+    def empty(self, positions: Collection[int]) -> Emptied:
+        with self._storage.lock:
+            if self._storage.epoch != self._epoch:
+                raise fenced(self._storage.name, self._epoch, self._storage.epoch)
+            for position in positions:
+                event = self._storage.events[position - 1]
+                self._storage.events[position - 1] = replace(event, content=None, salt=None)
+        return Emptied(1, 1, 0)
 
     def maintain(self) -> bool:
         return False
@@ -76,8 +96,14 @@ class PlainJournal:
             problems.append(f"{self._storage.name}: events 1 to {position} are not all there, in order")
         elif extend(self._key, GENESIS, (event.hash for event in events)) != head:
             problems.append(f"{self._storage.name}: the events are not those that were acknowledged")
-        chosen = (event for event in events if cube_id is None or event.cube_id == cube_id)
-        return problems + chain_problems(self._key, chosen)
+        if cube_id is None:
+            return problems + chain_problems(self._key, events)
+        own = partial(_of_cube, events)
+        return problems + cube_problems(self._key, cube_id, own)
 
     def close(self) -> None:
         self._closed = True
+
+
+def _of_cube(events: Sequence[Event], cube_id: str) -> Iterator[Event]:
+    return (event for event in events if event.cube_id == cube_id)

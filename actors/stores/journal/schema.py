@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 
 import pyarrow as pa
 
 from actors.errors import Corrupted, NewerFormat
-from actors.memory.events import SCHEMA, Event, EventType
+from actors.memory.events import Event, EventType
+from actors.memory.upcasting import OLDEST, SCHEMA
 
 COLUMNS = pa.schema(
     [
@@ -39,11 +39,19 @@ STATISTICS = ("position", "cube_id", "version", "recorded_at_us", "schema")
 REPEATING = ("cube_id", "type", "principal")
 """Columns that are worth a dictionary."""
 
-Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
-UPCASTERS: dict[int, Upcaster] = {}
-"""From each older schema, the step that turns its row into one of the next."""
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a table's files hold: its columns, which of them have statistics and dictionaries, the newest row format."""
 
+    columns: pa.Schema
+    statistics: tuple[str, ...]
+    repeating: tuple[str, ...]
+    newest: int
+
+
+EVENTS = Shape(COLUMNS, STATISTICS, REPEATING, SCHEMA)
+"""The shape of a journal."""
 _FIELDS = tuple(f.name for f in fields(Event))
 
 
@@ -56,7 +64,7 @@ def to_table(events: Sequence[Event]) -> pa.Table:
 
 
 def to_events(rows: pa.RecordBatch | pa.Table, source: str) -> Iterator[Event]:
-    """The rows as events, upcast to SCHEMA. `source` names the file or table in errors.
+    """The rows as events, as they were sealed. `source` names the file or table in errors.
 
     Raises NewerFormat for a row that a newer version wrote, Corrupted for one that is no event.
     """
@@ -65,11 +73,8 @@ def to_events(rows: pa.RecordBatch | pa.Table, source: str) -> Iterator[Event]:
     columns = [rows.column(name).to_pylist() for name in _FIELDS]
     schema_at = _FIELDS.index("schema")
     for values in zip(*columns, strict=True):
-        schema = values[schema_at]
-        check_schema(schema, source)
+        check_schema(values[schema_at], source)
         row = dict(zip(_FIELDS, values, strict=True))
-        while row["schema"] < SCHEMA:
-            row = upcast(row, source)
         try:
             row["type"] = EventType(row["type"])
         except ValueError as error:
@@ -77,18 +82,12 @@ def to_events(rows: pa.RecordBatch | pa.Table, source: str) -> Iterator[Event]:
         yield Event(**row)
 
 
-def check_schema(schema: int, source: str) -> None:
-    """NewerFormat when an event format is beyond what this version reads."""
-    if schema > SCHEMA:
+def check_schema(schema: int, source: str, newest: int = SCHEMA) -> None:
+    """NewerFormat when a row's format is beyond what this version reads, Corrupted when it never was one."""
+    if schema > newest:
         raise NewerFormat(
-            f"{source} holds events of format {schema}; this version reads up to {SCHEMA}: use a newer version",
+            f"{source} holds rows of format {schema}; this version reads up to {newest}: use a newer version",
             uri=source,
         )
-
-
-def upcast(row: dict[str, Any], source: str) -> dict[str, Any]:
-    """One step from an older format to the next."""
-    step = UPCASTERS.get(row["schema"])
-    if step is None:
-        raise Corrupted(f"{source} holds an event of format {row['schema']}, which never was", file=source)
-    return step(row)
+    if schema < OLDEST:
+        raise Corrupted(f"{source} holds an event of format {schema}, which never was", file=source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from actors.memory.ports import CorpusStatistics, LexicalDocument
 
@@ -14,7 +14,7 @@ class PlainLexicalIndex:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: list[LexicalDocument] = []
-        self._cubes: dict[str, dict[int, LexicalDocument]] = {}
+        self._cubes: dict[str, dict[tuple[int, int], LexicalDocument]] = {}
         self._position = 0
 
     @property
@@ -28,7 +28,7 @@ class PlainLexicalIndex:
     def flush(self, position: int) -> None:
         with self._lock:
             for document in self._waiting:
-                self._cubes.setdefault(document.cube_id, {})[document.row] = document
+                self._cubes.setdefault(document.cube_id, {})[document.row, document.since] = document
             self._waiting.clear()
             self._position = position
 
@@ -56,6 +56,15 @@ class PlainLexicalIndex:
         with self._lock:
             self._cubes.pop(cube_id, None)
             self._waiting = [document for document in self._waiting if document.cube_id != cube_id]
+
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> None:
+        self.flush(self._position)
+        with self._lock:
+            for cube_id, gone in rows.items():
+                held = self._cubes.get(cube_id, {})
+                for key in list(held):
+                    if gone is None or key[0] in gone:
+                        del held[key]
 
     def clear(self) -> None:
         with self._lock:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,12 @@ import tantivy
 
 from actors.errors import Corrupted, NewerFormat, StateInUse, StorageUnavailable
 from actors.memory.ports import CorpusStatistics, LexicalDocument
+from actors.stores.lexical import rewriting
 from actors.stores.lexical.checksums import find_damage
 
-FORMAT = 1
+FORMAT = 2
+"""1 held one interval a row."""
+
 MAX_CANDIDATE_TERMS = 12
 """Of a longer query the heaviest terms alone propose candidates."""
 
@@ -40,9 +43,10 @@ _MUST, _SHOULD, _MUST_NOT = tantivy.Occur.Must, tantivy.Occur.Should, tantivy.Oc
 
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
-    builder.add_text_field("key", tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("cube", tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("body", tokenizer_name="whitespace", index_option="basic")
+    builder.add_text_field("key", stored=True, tokenizer_name="raw", index_option="basic")
+    # Stored too, so that the index can be written anew from itself.
+    builder.add_text_field("cube", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("body", stored=True, tokenizer_name="whitespace", index_option="basic")
     builder.add_text_field("note", stored=True, tokenizer_name="raw", index_option="basic")
     for name in ("row", "since", "until", "length"):
         builder.add_unsigned_field(name, indexed=True, fast=True)
@@ -75,6 +79,7 @@ class TantivyIndex:
 
     def _open(self) -> None:
         try:
+            rewriting.drop_leftovers(self._folder)
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageUnavailable(f"cannot write {self._folder}: {error}", uri=str(self._folder)) from error
@@ -104,6 +109,8 @@ class TantivyIndex:
         note = json.loads(self._searcher.doc(found[0][1]).to_dict()["note"][0])
         if note["format"] > FORMAT:
             raise NewerFormat(f"lexical index {self._folder} has format {note['format']}; this build reads {FORMAT}")
+        if note["format"] < FORMAT:
+            raise self._corrupted(f"it has format {note['format']}, this build writes {FORMAT}")
         if note["analysis"] != self._analysis:
             made = f"its terms were made by analysis {note['analysis']}, this build has {self._analysis}"
             raise self._corrupted(made)
@@ -126,7 +133,7 @@ class TantivyIndex:
     def put(self, documents: Sequence[LexicalDocument]) -> None:
         with self._writing():
             for document in documents:
-                key = f"{document.cube_id}\0{document.row}"
+                key = f"{document.cube_id}\0{document.row}\0{document.since}"
                 self._writer.delete_documents_by_term("key", key)
                 fields: dict[str, Any] = {
                     "key": key,
@@ -246,6 +253,15 @@ class TantivyIndex:
             self._writer.delete_documents_by_term("cube", cube_id)
             self._commit()
 
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> None:
+        """Costs as much as putting every document of the shard again."""
+        with self._writing():
+            self._commit()
+            rewriting.copy_documents(self._searcher, self._schema, self._folder, _WRITER_HEAP_BYTES, rows)
+            self._let_go()
+            rewriting.take_place(self._folder)
+            self._open()
+
     def clear(self) -> None:
         with self._lock:
             self.close()
@@ -255,9 +271,12 @@ class TantivyIndex:
     def close(self) -> None:
         with self._lock:
             self._closed, self._failed = True, False
-            if self._open_writer is not None:
-                writer, self._open_writer = self._open_writer, None
-                writer.wait_merging_threads()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._open_writer is not None:
+            writer, self._open_writer = self._open_writer, None
+            writer.wait_merging_threads()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from actors.errors import Corrupted, StorageUnavailable
-from actors.memory.ports import Mask, Vectors
+from actors.memory.ports import Mask, RowNumbers, Vectors
 from actors.stores.location import StorageSpec
 from actors.stores.vectors.graph import GRAPH_FROM_ROWS, RowGraph
 from actors.stores.vectors.graph_building import GraphBuilder
@@ -77,8 +77,7 @@ class FaissVectorIndex:
     def flush(self, position: int) -> None:
         with self._storing:
             if self._closed:
-                uri = self._segments.uri
-                raise StorageUnavailable(f"vectors in {uri}: this index was closed", uri=uri)
+                raise self._was_closed()
             with self._guard:
                 taken = {cube_id: dict(held) for cube_id, held in self._pending.items()}
             if not taken and position == self.position:
@@ -103,6 +102,11 @@ class FaissVectorIndex:
         cube = self._opened(cube_id)
         with cube.lock:
             return cube.search(query, allowed, k)
+
+    def read(self, cube_id: str, rows: Sequence[int]) -> tuple[RowNumbers, Vectors]:
+        cube = self._opened(cube_id)
+        with cube.lock:
+            return cube.read(np.sort(np.asarray(rows, dtype=np.int64)))
 
     def _opened(self, cube_id: str) -> OpenCube:
         with self._guard:
@@ -168,11 +172,30 @@ class FaissVectorIndex:
                 self._let_go([cube_id])
             self._segments.erase(cube_id)
 
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> str:
+        """Cubes that are open are opened anew by the next search, without the rows; their graphs are built again."""
+        with self._storing:
+            if self._closed:
+                raise self._was_closed()
+            with self._guard:
+                for cube_id, gone in rows.items():
+                    held = self._pending.get(cube_id, {})
+                    for row in list(held) if gone is None else gone:
+                        held.pop(row, None)
+                    self._open.pop(cube_id, None)
+                    self._graphs.forget(cube_id)
+            self._segments.erase_rows(rows)
+        return ""
+
     def clear(self) -> None:
         with self._storing:
             with self._guard:
                 self._let_go([*self._open, *self._pending])
             self._segments.clear()
+
+    def _was_closed(self) -> StorageUnavailable:
+        uri = self._segments.uri
+        return StorageUnavailable(f"vectors in {uri}: this index was closed", uri=uri)
 
     def _let_go(self, cube_ids: Sequence[str]) -> None:
         for cube_id in cube_ids:

@@ -14,17 +14,18 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from actors.errors import ConfigError, NewerFormat
-from actors.memory.ports import Mask, Vectors
+from actors.memory.ports import Mask, RowNumbers, Vectors
 from actors.stores.vectors import milvus_statements as say
 from actors.stores.vectors.milvus_connection import MilvusConnection, NotLoaded
-from actors.stores.vectors.milvus_schema import create_collection
+from actors.stores.vectors.milvus_schema import create_collection, entity, read_listed
 from actors.stores.vectors.milvus_statements import CUBE, ENTITY, NOTE, RECORD, ROW, VECTOR, Rows, SearchBounds
 from actors.stores.vectors.segments import STORED
 from actors.stores.vectors.store import VectorStoreSpec
@@ -92,7 +93,7 @@ class MilvusVectorIndex:
             raise ValueError(f"expected vectors of shape ({len(rows)}, {self._note.dimension}), got {vectors.shape}")
         cube = say.cube_key(cube_id)
         latest = dict(zip(rows, vectors.astype(STORED).astype(np.float32), strict=True))
-        entities = [_entity(cube, row, vector) for row, vector in latest.items()]
+        entities = [entity(cube, row, vector) for row, vector in latest.items()]
         self._join()
         with self._writing:
             for start in range(0, len(entities), _PUT_ROWS):
@@ -118,6 +119,21 @@ class MilvusVectorIndex:
         self._join()
         with self._writing:
             self._run(lambda client: client.delete(self._collection, filter=cube, timeout=self._timeout_s))
+
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> str:
+        """The last copies leave the server's files when it has compacted, which it is asked for, and collected."""
+        keys = [say.entity_key(say.cube_key(cube_id), row) for cube_id, gone in rows.items() for row in gone or ()]
+        for cube_id in (cube_id for cube_id, gone in rows.items() if gone is None):
+            self.erase(cube_id)
+        self._join()
+        with self._writing:
+            if keys:
+                self._run(lambda client: client.delete(self._collection, ids=keys, timeout=self._timeout_s))
+            if not self._seals:
+                return "deleted in Milvus Lite; its files keep what was deleted until it compacts by itself"
+            self._run(lambda client: client.flush(self._collection, timeout=self._timeout_s))
+            asked = self._run(lambda client: client.compact(self._collection, timeout=self._timeout_s))
+        return f"deleted in Milvus, compaction {asked} asked for; its files go when it collects its garbage"
 
     def clear(self) -> None:
         with self._joining, self._writing:
@@ -202,6 +218,16 @@ class MilvusVectorIndex:
         )
         return [(int(hit["entity"][ROW]), float(hit["distance"])) for hit in found[0]]
 
+    def read(self, cube_id: str, rows: Sequence[int]) -> tuple[RowNumbers, Vectors]:
+        wanted = np.sort(np.asarray(rows, dtype=np.int64))
+        self._join()
+        read = partial(read_listed, collection=self._collection, timeout_s=self._timeout_s)
+        listed = say.in_lists(say.cube_key(cube_id), wanted, self._bounds)
+        found = dict(held for expression in listed for held in self._run(partial(read, expression=expression)))
+        there = [int(row) for row in wanted if int(row) in found]
+        vectors = np.array([found[row] for row in there], dtype=np.float32).reshape(-1, self._note.dimension)
+        return np.array(there, dtype=np.int64), vectors
+
     def held_bytes(self, cube_id: str) -> int:
         """Vectors are the server's to hold."""
         return 0
@@ -283,7 +309,3 @@ class MilvusVectorIndex:
         self._connection.run(lambda client: create_collection(client, name, dimension, self._timeout_s))
         self._write_record(0)
         self._unsealed = False
-
-
-def _entity(cube: str, row: int, vector: Vectors) -> dict[str, Any]:
-    return {ENTITY: say.entity_key(cube, row), CUBE: cube, ROW: int(row), VECTOR: vector, NOTE: ""}

@@ -1,11 +1,13 @@
-"""What a collection of vectors in Milvus looks like."""
+"""What a collection of vectors in Milvus looks like, and how vectors are read from one."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from pymilvus import DataType
 
+from actors.memory.ports import Vectors
 from actors.stores.vectors import milvus_statements as say
 from actors.stores.vectors.milvus_statements import CUBE, ENTITY, NOTE, ROW, VECTOR
 
@@ -21,3 +23,14 @@ def create_collection(client: Any, name: str, dimension: int, timeout_s: float) 
     index = client.prepare_index_params()
     index.add_index(VECTOR, index_type="FLAT", metric_type="IP")
     client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong", timeout=timeout_s)
+
+
+def read_listed(client: Any, *, collection: str, expression: str, timeout_s: float) -> list[tuple[int, Vectors]]:
+    """(row, vector) of every row that an expression names."""
+    found = client.query(collection, filter=expression, output_fields=[ROW, VECTOR], timeout=timeout_s)
+    return [(int(each[ROW]), np.asarray(each[VECTOR], dtype=np.float32)) for each in found]
+
+
+def entity(cube: str, row: int, vector: Vectors) -> dict[str, Any]:
+    """A row's vector as it is stored; `cube` is its `cube_key`."""
+    return {ENTITY: say.entity_key(cube, row), CUBE: cube, ROW: int(row), VECTOR: vector, NOTE: ""}

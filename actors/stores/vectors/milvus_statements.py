@@ -69,6 +69,11 @@ def lists(cube: str, rows: Rows, bounds: SearchBounds) -> list[str] | None:
     left_out = int(rows[-1]) - int(rows[0]) + 1 - len(rows)
     if left_out <= len(rows) or len(rows) > bounds.listed_rows * bounds.lists:
         return None
+    return in_lists(cube, rows, bounds)
+
+
+def in_lists(cube: str, rows: Rows, bounds: SearchBounds) -> list[str]:
+    """Expressions that name the rows given, each once, however many they take."""
     chunks = (rows[at : at + bounds.listed_rows] for at in range(0, len(rows), bounds.listed_rows))
     return [f"{of_cube(cube)} and {ROW} in {chunk.tolist()}" for chunk in chunks]
 

@@ -60,6 +60,12 @@ class OpenCube:
         """A copy of the vectors of some rows."""
         return self._stored()[start:end].copy()
 
+    def read(self, rows: Rows) -> tuple[Rows, Vectors]:
+        """Those of the rows that are there, and a copy of their vectors."""
+        rows = rows[rows < self.rows]
+        rows = rows[self._held[rows]]
+        return rows, self._stored()[rows].copy()
+
     def put(self, rows: Rows, vectors: Half | Vectors) -> None:
         end = int(rows.max(initial=-1)) + 1
         if end > self.rows:

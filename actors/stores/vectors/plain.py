@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from actors.memory.ports import Mask, Vectors
+from actors.memory.ports import Mask, RowNumbers, Vectors
 
 
 class PlainVectorIndex:
@@ -39,6 +39,13 @@ class PlainVectorIndex:
             scores = [float(np.dot(held[row], query[0])) for row in rows]
         return sorted(zip(rows, scores, strict=True), key=lambda hit: (-hit[1], hit[0]))[:k]
 
+    def read(self, cube_id: str, rows: Sequence[int]) -> tuple[RowNumbers, Vectors]:
+        with self._lock:
+            held = self._cubes.get(cube_id, {})
+            found = [row for row in sorted(rows) if row in held]
+            vectors = np.stack([held[row] for row in found]) if found else np.zeros((0, 0), dtype=np.float32)
+        return np.array(found, dtype=np.int64), vectors
+
     def held_bytes(self, cube_id: str) -> int:
         with self._lock:
             return sum(vector.nbytes for vector in self._cubes.get(cube_id, {}).values())
@@ -49,6 +56,14 @@ class PlainVectorIndex:
     def erase(self, cube_id: str) -> None:
         with self._lock:
             self._cubes.pop(cube_id, None)
+
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> str:
+        with self._lock:
+            for cube_id, gone in rows.items():
+                held = self._cubes.get(cube_id, {})
+                for row in list(held) if gone is None else gone:
+                    held.pop(row, None)
+        return ""
 
     def clear(self) -> None:
         with self._lock:

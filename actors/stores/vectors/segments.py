@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -25,6 +25,7 @@ from actors.errors import ConfigError, Corrupted
 from actors.stores.location import Location, StorageSpec, decoding_errors
 from actors.stores.vectors.footers import Footer, digests_entry
 from actors.stores.vectors.manifests import GraphFile, Manifest, Manifests, Segment, graph_name, segment_name
+from actors.stores.vectors.merging import FAN_IN, latest, size_class
 
 STORED = np.float16
 """What a vector is rounded to when it is put, so that scores do not change when it is read back."""
@@ -35,10 +36,6 @@ ROW_GROUP_ROWS = 1024
 _WRITTEN_ROWS = 16 * ROW_GROUP_ROWS
 """Rows that are put in order at a time."""
 
-_FAN_IN = 8
-"""Segments of one size class that are merged into one of the next."""
-
-_SMALLEST_CLASS_ROWS = 512
 _MERGED_ROWS_MAX = 131_072
 """A segment of this size is left alone: merging holds its rows in memory twice, 200 MB at 384 dimensions."""
 
@@ -161,18 +158,35 @@ class VectorSegments:
 
     def erase(self, cube_id: str) -> None:
         """Rewrite every segment that holds the cube."""
+        self._rewrite({cube_id: None})
+
+    def erase_rows(self, rows: Mapping[str, Sequence[int] | None]) -> None:
+        """Rewrite every segment that holds some of the rows, and drop the graphs of their cubes, whose links tell of
+        what was near. The old files are gone from storage when it returns.
+        """
+        self._rewrite(rows)
+        self._location.sync()
+
+    def _rewrite(self, leaving: Mapping[str, Sequence[int] | None]) -> None:
+        """Without the rows of `leaving`, or whole cubes where it says None."""
         kept = []
         for segment in self.segments:
-            if not self._footer(segment).groups_with(cube_id):
+            if not any(self._footer(segment).groups_with(cube_id) for cube_id in leaving):
                 kept.append(segment)
                 continue
             table = self._read_segment(segment)
-            without = table.filter(pc.not_equal(table["cube"], cube_id))
+            without = table
+            for cube_id, rows in leaving.items():
+                going = pc.equal(without["cube"], cube_id)
+                if rows is not None:
+                    going = pc.and_(going, pc.is_in(without["row"], pa.array(rows, pa.int64())))
+                without = without.filter(pc.invert(going))
             if len(without) == len(table):
                 kept.append(segment)
             elif len(without):
                 kept.append(self._write_segment(without))
-        self._commit(replace(self._manifest, segments=tuple(kept), graphs=self._graphs_without(cube_id)))
+        graphs = tuple(graph for graph in self._manifest.graphs if graph.cube_id not in leaving)
+        self._commit(replace(self._manifest, segments=tuple(kept), graphs=graphs))
 
     # graphs
 
@@ -234,14 +248,14 @@ class VectorSegments:
     def _merged(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
         """Merge the newest segments, as long as enough of them are of one size class or below."""
         while segments:
-            largest = _size_class(segments[-1])
+            largest = size_class(segments[-1])
             start = len(segments)
-            while start and _size_class(segments[start - 1]) <= largest:
+            while start and size_class(segments[start - 1]) <= largest:
                 start -= 1
-            if len(segments) - start < _FAN_IN or sum(s.rows for s in segments[start:]) > _MERGED_ROWS_MAX:
+            if len(segments) - start < FAN_IN or sum(s.rows for s in segments[start:]) > _MERGED_ROWS_MAX:
                 break
             table = pa.concat_tables([self._read_segment(segment) for segment in segments[start:]])
-            segments = (*segments[:start], self._write_segment(table, _latest(table)))
+            segments = (*segments[:start], self._write_segment(table, latest(table)))
         return segments
 
     def _commit(self, manifest: Manifest) -> None:
@@ -271,19 +285,3 @@ class VectorSegments:
             if segment.name not in there:
                 name = self._location.name_of(segment.name)
                 raise Corrupted(f"vector file {name} is missing", uri=name)
-
-
-def _latest(table: pa.Table) -> npt.NDArray[np.int64]:
-    """Where the last entry of each (cube, row) is, in order of cube and row."""
-    numbered = table.select(["cube", "row"]).append_column("entry", pa.array(np.arange(len(table))))
-    last = numbered.group_by(["cube", "row"]).aggregate([("entry", "max")])
-    last = last.sort_by([("cube", "ascending"), ("row", "ascending")])
-    return np.asarray(last["entry_max"].to_numpy(), dtype=np.int64)
-
-
-def _size_class(segment: Segment) -> int:
-    size, rows = 0, segment.rows
-    while rows > _SMALLEST_CLASS_ROWS:
-        rows //= _FAN_IN
-        size += 1
-    return size

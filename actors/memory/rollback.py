@@ -1,0 +1,122 @@
+"""What going back to an earlier version makes of a cube's memories.
+
+A rollback is one event; what it does to a memory follows from that memory's history, and from the event, which names
+the memories that are kept as they are. So the fold works it out, also when others were erased since. Each memory gets
+the content, the state and the ties that it had, what was not there is archived, and what is frozen now stays as it is,
+with what is merged into it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
+
+from actors.memory.events import Event
+from actors.memory.item import Memory, owned
+from actors.memory.lifecycle import State
+from actors.memory.merging import held_by
+
+History = Mapping[str, Sequence[tuple[int, Memory]]]
+"""Per memory, (cube version, memory) pairs, oldest first."""
+
+
+_MOMENTARY = frozenset(
+    {"id", "cube_id", "version", "recorded_at_us", "state", "links", "reason", "sources", "screening"}
+)
+_content = attrgetter(*(f.name for f in fields(Memory) if f.name not in _MOMENTARY))
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A memory that differs from what it was: `after` is what the rollback makes of it, `before` itself when it is
+    held.
+    """
+
+    before: Memory
+    after: Memory
+
+    @property
+    def kept(self) -> bool:
+        return self.after is self.before
+
+
+def same_content(one: Memory, other: Memory) -> bool:
+    """Whether two moments of a memory say the same: they differ at most in state, ties to others, the reason for them,
+    version, record time and the cube they are in.
+    """
+    return one is other or _content(one) == _content(owned(other, one.cube_id))
+
+
+def rolled_back(history: History, event: Event) -> list[Restored]:
+    """The memories that a rollback which was recorded changes."""
+    payload = event.payload()
+    kept = frozenset(payload.get("kept", ()))
+    found = _restored(history, payload["to"], event.recorded_at_us, payload.get("reason", ""), kept.__contains__)
+    return [each for each in found if not each.kept]
+
+
+def restored(history: History, to: int, at_us: int, reason: str = "") -> Iterator[Restored]:
+    """What a rollback to version `to`, recorded at `at_us`, does: the memories that it changes, and the held ones that
+    it would change. In order of first record.
+    """
+    return _restored(history, to, at_us, reason, _Held(history, to).keeps)
+
+
+def _restored(history: History, to: int, at_us: int, reason: str, keeps: Callable[[str], bool]) -> Iterator[Restored]:
+    for memory_id, revisions in history.items():
+        if revisions[-1][0] <= to:
+            continue
+        now = revisions[-1][1]
+        after = _gone_back(now, at(revisions, to), at_us, reason)
+        if after is not now:
+            yield Restored(now, now if keeps(memory_id) else after)
+
+
+def at(revisions: Sequence[tuple[int, Memory]], version: int) -> Memory | None:
+    """The memory as it was at a cube version, None when it was not there."""
+    place = bisect_right(revisions, version, key=lambda revision: revision[0])
+    return revisions[place - 1][1] if place else None
+
+
+class _Held:
+    """The memories that a rollback leaves as they are: frozen ones, those merged into them, and those that it would
+    merge into any of these.
+    """
+
+    def __init__(self, history: History, to: int) -> None:
+        self._history = history
+        self._to = to
+        self._known: dict[str, bool] = {}
+
+    def keeps(self, memory_id: str) -> bool:
+        path: list[str] = []
+        while memory_id and memory_id not in self._known:
+            path.append(memory_id)
+            now = self._find(memory_id)
+            if now is None or now.state is State.FROZEN or held_by(now, self._find) is not None:
+                self._known[memory_id] = True  # or it was erased: nothing is merged into it any more
+                break
+            then = at(self._history[memory_id], self._to)
+            memory_id = "" if then is None else then.links.into
+        kept = self._known.get(memory_id, False)
+        self._known.update(dict.fromkeys(path, kept))
+        return kept
+
+    def _find(self, memory_id: str) -> Memory | None:
+        revisions = self._history.get(memory_id)
+        return revisions[-1][1] if revisions else None
+
+
+def _gone_back(now: Memory, then: Memory | None, at_us: int, reason: str) -> Memory:
+    """The memory as it was; itself when it is so already."""
+    if then is None:
+        if now.state is State.ARCHIVED:
+            return now
+        return replace(now, state=State.ARCHIVED, links=now.links.released(), reason=reason)
+    if same_content(now, then):
+        if now.state is then.state and now.links == then.links:
+            return now
+        return replace(now, state=then.state, links=then.links, reason=reason)
+    return replace(owned(then, now.cube_id), version=now.version + 1, recorded_at_us=at_us, reason=reason)
