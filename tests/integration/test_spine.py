@@ -125,7 +125,10 @@ def test_an_erased_secret_is_in_no_file_of_the_state_and_retention_runs_as_a_job
         friends = [{"text": f"note {n} about the garden"} for n in range(20)]
         client.add("vault", texts=friends)
         first, second = (
-            m.id for m in client.add("vault", texts=[{"text": secret}, {"text": f"{secret} too"}]).memories
+            m.id
+            for m in client.add(
+                "vault", texts=[{"text": secret}, {"text": f"what the harbour's gate asks for is {secret}"}]
+            ).memories
         )
         client.add("lent", texts=[{"text": f"lent {secret}"}])
         client.chat([{"role": "user", "content": secret}], {"cubes": ["vault"], "remember": False}, max_tokens=8)
