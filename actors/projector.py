@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Container, Sequence
 
-from actors.index_lanes import DenseLane, Follower, Lane, LexicalLane, ProjectorPace
+from actors.index_lanes import DenseLane, Lane, LexicalLane, ProjectorPace
+from actors.lane_follower import Follower
 from actors.memory.ports import Embedder, LexicalIndex, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
 from actors.row_deltas import RowDelta

@@ -16,7 +16,7 @@ from actors.errors import Conflict, CubeNotFound, Unavailable
 from actors.listing_differences import DifferencePage
 from actors.memory.auditing import AuditQuery, AuditRow
 from actors.memory.erasure import EraseMemories, Receipt
-from actors.memory.governance import Caller, ClusterAccess, CubeAccess, Role
+from actors.memory.governance import Caller, CubeAccess, Role
 from actors.memory.item import Memory
 from actors.memory.ports import Clock, JsonObject
 from actors.memory.requests import (
@@ -29,21 +29,16 @@ from actors.memory.requests import (
     ExportCube,
     Hit,
     ImportCube,
-    IssuedKey,
-    KeyView,
     ListMemories,
     Moment,
     MoveMemory,
     NewCube,
-    NewKey,
     Page,
-    PrincipalView,
     Screened,
     SearchCube,
     Shortfall,
     VerifyReport,
 )
-from actors.memory.system import Identity
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from cluster.archives import ArchiveCalls, Calls
 from cluster.calling import RetryRule, repeated
@@ -53,8 +48,8 @@ from cluster.cube_places import CubePlaces
 from cluster.directory import SYSTEM, Directory, host_name
 from cluster.erasing import ClusterErasure
 from cluster.health import Health
-from cluster.identities import Identities
 from cluster.jobs import JobRunner
+from cluster.key_calls import KeyCalls
 from cluster.lineage_calls import LineageCalls
 from cluster.retention import ClusterRetention
 from cluster.topology import Topology
@@ -81,10 +76,12 @@ class Gateway(LineageCalls):
 
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
-        self._identities = Identities(parts.clock)
         self._places = CubePlaces(parts.directory, parts.topology)
         self._cubes = CubeCalls(parts.directory, self._places)
         self._health = Health(parts.directory, parts.topology, parts.status_within_s)
+        keys = KeyCalls(parts.directory, self._system, self._hosts, parts.clock)
+        self.authenticate, self.list_principals = keys.authenticate, keys.list_principals
+        self.create_key, self.list_keys, self.revoke_key = keys.create_key, keys.list_keys, keys.revoke_key
         self._audits = CubeAudit(self._host, self._system)
         self._archives = ArchiveCalls(Calls(self._system, self._host, self._once))
         self._erasure = ClusterErasure(self._host, self._hosts, self._forks_of)
@@ -92,39 +89,6 @@ class Gateway(LineageCalls):
         self.due, self.apply_retention = retention.due, retention.apply
         self.submit_job, self.list_jobs, self.read_job = jobs.submit, jobs.list, jobs.read
         self.job_logs, self.stop_job = jobs.logs, jobs.stop
-
-    # keys and principals
-
-    async def authenticate(self, secret: str, request_id: str) -> Identity:
-        """Who the key speaks for. Raises Unauthenticated. A revoked key is refused by every host at once."""
-        known = self._identities.find(secret, request_id)
-        if known is None:
-            known = await self._system("authenticate", secret, request_id)
-            self._identities.keep(secret, known)
-        return known
-
-    async def create_key(self, caller: Caller, new: NewKey) -> IssuedKey:
-        """A new key. Not repeated when the answer is lost: a second key might be left over."""
-        issued: IssuedKey = await self._parts.directory.call(SYSTEM, "create_key", caller, new)
-        if new.governor:
-            await self._push_cluster()
-        self._identities.forget_principal(new.principal)
-        return issued
-
-    async def list_keys(self, caller: Caller, limit: int, cursor: str | None) -> Page[KeyView]:
-        page: Page[KeyView] = await self._system("list_keys", caller, limit, cursor)
-        return page
-
-    async def revoke_key(self, caller: Caller, key_id: str) -> KeyView:
-        """Returns once every host refuses the key."""
-        view: KeyView = await self._system("revoke_key", caller, key_id)
-        self._identities.forget_key(key_id)
-        await self._push_cluster()
-        return view
-
-    async def list_principals(self, caller: Caller, limit: int, cursor: str | None) -> Page[PrincipalView]:
-        page: Page[PrincipalView] = await self._system("list_principals", caller, limit, cursor)
-        return page
 
     # cubes
 
@@ -310,7 +274,3 @@ class Gateway(LineageCalls):
         if access.shard is not None:
             self._places.learn(cube_id, access.shard)
         await self._host(cube_id, "set_access", access)
-
-    async def _push_cluster(self) -> None:
-        access: ClusterAccess = await self._system("cluster_access")
-        await self._hosts("set_cluster_access", access)

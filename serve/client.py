@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from serve.client_archives import CubeArchives
+from serve.client_chat import ChatMethods
 from serve.client_lineage import LineageMethods
 from serve.client_time import TimeMethods
 from serve.client_transport import MemosConnectionError, MemosHTTPError, Transport, path_of
@@ -22,8 +23,6 @@ from serve.client_types import (
     Added,
     AddedMemory,
     AuditRow,
-    ChatAnswer,
-    ChatDelta,
     Cube,
     Job,
     Json,
@@ -44,7 +43,7 @@ __all__ = ["MemosClient", "MemosConnectionError", "MemosHTTPError"]
 T = TypeVar("T")
 
 
-class MemosClient(LineageMethods, TimeMethods, CubeArchives):
+class MemosClient(ChatMethods, LineageMethods, TimeMethods, CubeArchives):
     """A connection to one server. Every method raises MemosHTTPError with what the server's problem says.
 
     Reads are retried on 429, 503 and lost connections, and so are adds, which carry an idempotency key; nothing else.
@@ -192,7 +191,7 @@ class MemosClient(LineageMethods, TimeMethods, CubeArchives):
             for item in self._json("GET", path_of("cubes", cube_id, "memories", memory_id, "history"))["items"]
         ]
 
-    # search and chat
+    # search
 
     def search(
         self,
@@ -211,31 +210,6 @@ class MemosClient(LineageMethods, TimeMethods, CubeArchives):
         answer = self._json("POST", "/v1/search", body=body)
         results = tuple(read(Result, result) for result in answer["results"])
         return SearchAnswer(results, answer["took_ms"], tuple(answer["degraded"]))
-
-    def chat(self, messages: Sequence[Json], memory: Json | None = None, **options: Any) -> ChatAnswer:
-        """The whole answer. `memory` is the body's memory object; without it the key's default cube is used."""
-        answer = self._json("POST", "/v1/chat/completions", body=_chat_body(messages, memory, options))
-        choice = answer["choices"][0]
-        return ChatAnswer(
-            text=choice["message"]["content"],
-            finish_reason=choice["finish_reason"],
-            model=answer["model"],
-            usage=answer["usage"],
-            memory=answer.get("memory"),
-        )
-
-    def chat_stream(self, messages: Sequence[Json], memory: Json | None = None, **options: Any) -> Iterator[ChatDelta]:
-        """The answer piece by piece; closing the iterator stops the model."""
-        body = _chat_body(messages, memory, options) | {"stream": True}
-        with self._transport.events("/v1/chat/completions", body) as events:
-            for event in events:
-                for choice in event["choices"]:
-                    text, finished = choice["delta"].get("content") or "", choice.get("finish_reason")
-                    if text or finished:
-                        yield ChatDelta(text, finished, event.get("memory"))
-
-    def models(self) -> list[str]:
-        return [model["id"] for model in self._json("GET", "/v1/models")["data"]]
 
     # keys
 
@@ -308,8 +282,3 @@ def _walk(page: Callable[[str | None], Page[T]]) -> Iterator[T]:
         cursor = found.next
         if cursor is None:
             return
-
-
-def _chat_body(messages: Sequence[Json], memory: Json | None, options: Mapping[str, Any]) -> Json:
-    body: Json = {"model": "default", "messages": list(messages), **options}
-    return body if memory is None else body | {"memory": memory}

@@ -150,7 +150,7 @@ def test_each_model_has_vectors_of_its_own_and_a_mistaken_collection_is_refused(
 
 def test_a_newer_format_is_refused(server: MilvusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(server, tmp_path)
-    monkeypatch.setattr("actors.stores.vectors.milvus_index.FORMAT", 0)
+    monkeypatch.setattr("actors.stores.vectors.milvus_record.FORMAT", 0)
     index = opened(server, tmp_path)
     with pytest.raises(NewerFormat, match="newer version"):
         index.present("c")

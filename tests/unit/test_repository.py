@@ -38,7 +38,7 @@ BROAD_EXCEPTS: dict[str, str] = {
     "cluster/coalescing.py": "the loop of a cube's calls: those behind a failed one must be sent all the same",
     "actors/consolidator.py": "the loop of a background thread: what it leaves undone, the job does",
     "actors/importing.py": "the loop of the thread that works an archive off: who waits for it is told",
-    "actors/index_lanes.py": "the loop of an index's thread: an index that is down delays freshness, never a write",
+    "actors/lane_follower.py": "the loop of an index's thread: an index that is down delays freshness, never a write",
     "actors/index_replay.py": "the loop of a replay's thread: the journal still holds everything",
     "actors/models/shared_batches.py": "a batch for several callers: each is told what concerns it",
     "actors/writer.py": "the loop of a shard's committer: the waiting callers are told",

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 
-from actors.errors import Corrupted, Fenced, MemosError, StorageError, StorageUnavailable
+from actors.errors import Corrupted, Fenced, StorageError, StorageUnavailable
 from actors.memory.erasure import Emptied
 from actors.memory.events import Event
 from actors.stores.journal.anchor import EMPTY, Anchor, Anchors, extend
@@ -17,14 +17,14 @@ from actors.stores.journal.datafiles import (
     read_cube_events,
     read_cube_hash,
     read_events,
-    read_hashes,
     read_mentions,
 )
 from actors.stores.journal.deltalog import DeltaLog
 from actors.stores.journal.emptying import holding, remove_strays, without_content
-from actors.stores.journal.recovery import check_present, collect_orphans, mend_log, sync_data
+from actors.stores.journal.recovery import check_present, collect_orphans, mend_log
 from actors.stores.journal.schema import to_table
-from actors.stores.journal.verification import chain_problems, cube_problems, self_sealed
+from actors.stores.journal.shard_head import ShardHead
+from actors.stores.journal.verification import chain_problems, cube_problems
 from actors.stores.location import Location, StorageSpec
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class DeltaJournal:
         self._location = Location(table)
         self._anchors = Anchors(Location(anchors), chain_key)
         self._key = chain_key
+        self._head = ShardHead(self._location, self._anchors, chain_key)
         self._limits = limits or CompactionLimits()
         self._failure: StorageError | None = None
         self._location.prepare()
@@ -59,7 +60,7 @@ class DeltaJournal:
         self._log.claim()
         self._files = self._log.files()
         check_present(self._location, self._files)
-        self._anchor = self._restore_anchor()
+        self._anchor = self._head.restored(self._files, self.epoch, self._log.version)
         self._anchors.write(self._anchor)
         self._anchors.drop_before(self.epoch)
         collect_orphans(self._location, self._files, self.epoch)
@@ -192,7 +193,7 @@ class DeltaJournal:
 
     def verify(self, cube_id: str | None = None) -> list[str]:
         """As ports.Journal.verify, from what storage holds now. With a cube, no other cube is named."""
-        problems = list(self._shard_problems())
+        problems = list(self._head.problems(self._anchor, self._log.files_anew))
         if problems and cube_id is not None:
             log.error("%s: %s", self.uri, "; ".join(problems))
             problems = ["the journal that holds this cube is not what was acknowledged: events are missing or changed"]
@@ -270,81 +271,3 @@ class DeltaJournal:
             except FileNotFoundError as error:
                 name = self._location.name_of(file.name)
                 raise Corrupted(f"{name} is missing", file=name) from error
-
-    # the shard's head
-
-    def _restore_anchor(self) -> Anchor:
-        """The anchor of all committed events: the newest file, and the one commit that it may have missed."""
-        anchor = self._anchors.newest()
-        if anchor is None:
-            if self._files:
-                raise Corrupted(
-                    f"the anchor of {self.uri} is missing from {self._anchors.uri}: "
-                    f"{self.position} events cannot be told from a shorter or longer journal",
-                    uri=self._anchors.uri,
-                )
-            anchor = EMPTY
-        if anchor.epoch >= self.epoch:
-            raise Corrupted(
-                f"{self.uri} stood at epoch {self.epoch - 1}, but epoch {anchor.epoch} had claimed it "
-                f"({self._anchors.uri}): the log was cut off or put back",
-                uri=self.uri,
-            )
-        if anchor.position > self.position:
-            raise Corrupted(
-                f"{self.uri} ends at event {self.position}, but {anchor.position} were acknowledged "
-                f"({self._anchors.uri}): the tail was cut off",
-                uri=self.uri,
-            )
-        ahead = [file for file in self._files if file.last > anchor.position]
-        newest_epoch = max((file.epoch for file in self._files), default=0)
-        commits = {file.bulk or file.name for file in ahead}
-        if len(commits) > 1 or (ahead and ahead[0].first != anchor.position + 1) or newest_epoch > anchor.epoch:
-            raise Corrupted(
-                f"the anchor in {self._anchors.uri} stands at event {anchor.position} of {self.position}: older than "
-                "one unacknowledged commit explains, so it was put back or lost",
-                uri=self._anchors.uri,
-            )
-        head = anchor.head
-        for file in ahead:
-            sync_data(self._location, file)
-            head = self._extend_by(head, file)
-        return Anchor(self.position, head, self.epoch, self._log.version)
-
-    def _extend_by(self, head: bytes, file: DataFile) -> bytes:
-        name = self._location.name_of(file.name)
-        hashes = []
-        for event in read_events(self._location, file, 0):
-            if not self_sealed(self._key, event):
-                raise Corrupted(f"{name}: event {event.position} was not sealed with this shard's key", file=name)
-            hashes.append(event.hash)
-        return extend(self._key, head, hashes)
-
-    def _shard_problems(self) -> Iterator[str]:
-        try:
-            anchor = self._anchors.read(self.epoch)
-            if anchor is None:
-                yield f"the anchor of epoch {self.epoch} is missing from {self._anchors.uri}"
-                anchor = self._anchor
-            elif anchor != self._anchor:
-                yield f"the anchor in {self._anchors.uri} is not the one that was written last"
-                anchor = self._anchor
-            head, reached, at_anchor = EMPTY.head, 0, EMPTY.head
-            for file in self._log.files_anew():
-                hashes = read_hashes(self._location, file)
-                head = extend(self._key, head, hashes)
-                reached = file.last
-                if reached == anchor.position:
-                    at_anchor = head
-        except FileNotFoundError as error:
-            yield f"a data file is missing: {error}"
-            return
-        except MemosError as error:
-            yield str(error)
-            return
-        if reached < anchor.position:
-            yield f"{self.uri} ends at event {reached}, but {anchor.position} were acknowledged: the tail was cut off"
-        elif at_anchor != anchor.head:
-            yield f"{self.uri}: the events up to {anchor.position} are not those that were acknowledged"
-        if reached > anchor.position:
-            yield f"{self.uri} goes on to event {reached}, but {anchor.position} were acknowledged"

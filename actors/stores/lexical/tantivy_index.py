@@ -25,6 +25,7 @@ from actors.errors import Corrupted, NewerFormat, StateInUse, StorageUnavailable
 from actors.memory.ports import CorpusStatistics, LexicalDocument
 from actors.stores.lexical import rewriting
 from actors.stores.lexical.checksums import find_damage
+from actors.stores.lexical.weight_steps import STEPS, steps_of, subsets_with_sum
 
 FORMAT = 2
 """1 held one interval a row."""
@@ -32,8 +33,6 @@ FORMAT = 2
 MAX_CANDIDATE_TERMS = 12
 """Of a longer query the heaviest terms alone propose candidates."""
 
-_WEIGHT_STEPS = 64
-_MAX_WEIGHT = 1024.0
 _POSITION_KEY = "\0position"
 _WRITER_HEAP_BYTES = 32_000_000
 
@@ -198,20 +197,16 @@ class TantivyIndex:
 
     def candidates(self, cube_id: str, weighted: Sequence[tuple[str, float]], version: int, limit: int) -> list[int]:
         heaviest = sorted(weighted, key=lambda pair: (-pair[1], pair[0]))[:MAX_CANDIDATE_TERMS]
-        steps = {term: _steps(weight) for term, weight in heaviest}
+        steps = {term: steps_of(weight) for term, weight in heaviest}
         if not steps or limit < 1:
             return []
         searcher, live = self._searcher, self._live(cube_id, version)
-        terms = [
-            (_SHOULD, _Query.const_score_query(self._term(term), step / _WEIGHT_STEPS)) for term, step in steps.items()
-        ]
+        terms = [(_SHOULD, _Query.const_score_query(self._term(term), step / STEPS)) for term, step in steps.items()]
         with self._translated():
             query = _Query.boolean_query([*live, (_MUST, _Query.boolean_query(terms))])
             hits = searcher.search(query, limit=limit, count=False).hits
             rows = searcher.fast_field_values("row", [address for _, address in hits])
-            found = [
-                (-round(score * _WEIGHT_STEPS), -int(row or 0)) for (score, _), row in zip(hits, rows, strict=True)
-            ]
+            found = [(-round(score * STEPS), -int(row or 0)) for (score, _), row in zip(hits, rows, strict=True)]
             if len(found) == limit:
                 found = self._settle_last_tie(searcher, live, steps, found)
         return [-row for _, row in sorted(found)]
@@ -226,7 +221,7 @@ class TantivyIndex:
         """Which rows of the lowest score made the cut depends on segments: choose the newest ones instead."""
         lowest = -max(score for score, _ in found)
         above = [pair for pair in found if -pair[0] > lowest]
-        ways = [self._exactly(held, steps) for held in _subsets_with_sum(steps, lowest)]
+        ways = [self._exactly(held, steps) for held in subsets_with_sum(steps, lowest)]
         query = _Query.boolean_query([*live, (_MUST, _Query.boolean_query([(_SHOULD, way) for way in ways]))])
         wanted = len(found) - len(above)
         hits = searcher.search(query, limit=wanted, count=False, order_by_field="row").hits
@@ -286,17 +281,3 @@ class TantivyIndex:
         except (ValueError, OSError) as error:
             kind = Corrupted if "corrupt" in str(error).lower() else StorageUnavailable
             raise kind(f"lexical index {self._folder}: {error}", uri=str(self._folder)) from error
-
-
-def _steps(weight: float) -> int:
-    return max(1, round(min(weight, _MAX_WEIGHT) * _WEIGHT_STEPS))
-
-
-def _subsets_with_sum(steps: dict[str, int], total: int) -> list[frozenset[str]]:
-    """Every set of terms whose weights add up to `total`; one, save for terms of equal weight."""
-    sums: dict[int, list[frozenset[str]]] = {0: [frozenset()]}
-    for term, step in steps.items():
-        for reached in sorted(sums, reverse=True):
-            if reached + step <= total:
-                sums.setdefault(reached + step, []).extend(held | {term} for held in sums[reached])
-    return sums.get(total, [])

@@ -10,46 +10,30 @@ leaves a position that is too low, never one that is ahead.
 
 from __future__ import annotations
 
-import json
-import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
-from actors.errors import ConfigError, NewerFormat
+from actors.errors import ConfigError
 from actors.memory.ports import Mask, RowNumbers, Vectors
 from actors.stores.vectors import milvus_statements as say
 from actors.stores.vectors.milvus_connection import MilvusConnection, NotLoaded
+from actors.stores.vectors.milvus_record import Note, read_record, record_entity
 from actors.stores.vectors.milvus_schema import create_collection, entity, read_listed
-from actors.stores.vectors.milvus_statements import CUBE, ENTITY, NOTE, RECORD, ROW, VECTOR, Rows, SearchBounds
+from actors.stores.vectors.milvus_statements import ROW, VECTOR, Rows, SearchBounds
 from actors.stores.vectors.segments import STORED
 from actors.stores.vectors.store import VectorStoreSpec
 
-FORMAT = 1
-
 R = TypeVar("R")
-
-log = logging.getLogger(__name__)
 
 _PUT_ROWS = 1000
 """Rows of one call; 384 dimensions make that 1.6 MB, of the 64 MB that a server takes."""
 
 Hits = list[tuple[int, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What a collection's record says besides the position. `incarnation` is another one after each `clear`."""
-
-    model_id: str
-    dimension: int
-    incarnation: str
-    format: int = FORMAT
 
 
 class MilvusVectorIndex:
@@ -146,9 +130,7 @@ class MilvusVectorIndex:
         self._run(lambda client: client.upsert(self._collection, entities, timeout=self._timeout_s))
 
     def _write_record(self, position: int) -> None:
-        marker = np.zeros(self._note.dimension, dtype=np.float32)
-        marker[0] = 1.0
-        record = {ENTITY: RECORD, CUBE: RECORD, ROW: position, VECTOR: marker, NOTE: json.dumps(asdict(self._note))}
+        record = record_entity(position, self._note)
         self._connection.run(lambda client: client.upsert(self._collection, [record], timeout=self._timeout_s))
         self._position = position
 
@@ -290,17 +272,7 @@ class MilvusVectorIndex:
         client.load_collection(self._collection, timeout=self._timeout_s)
 
     def _read_record(self, client: Any) -> tuple[int, Note] | None:
-        found = client.get(self._collection, ids=[RECORD], output_fields=[ROW, NOTE], timeout=self._timeout_s)
-        if not found:
-            return None
-        try:
-            said = dict(json.loads(found[0][NOTE]))
-            if said["format"] > FORMAT:
-                raise NewerFormat(f"{self._collection} was written by a newer version", uri=self._connection.uri)
-            return int(found[0][ROW]), Note(**said)
-        except (ValueError, TypeError, KeyError) as error:
-            log.error("the record of %s is damaged, it has to be rebuilt: %s", self._collection, error)
-            return None
+        return read_record(client, self._collection, self._connection.uri, self._timeout_s)
 
     def _create(self) -> None:
         """An empty collection at position 0."""
