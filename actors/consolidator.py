@@ -40,16 +40,24 @@ AUTOMATIC = "@consolidation"
 
 @dataclass(frozen=True, slots=True)
 class ConsolidationPace:
-    """`share` of a core is what the background work takes at most, 0 for none. It looks at `batch` rows at a time,
-    compares each with `neighbours`, and begins once a shard was quiet for `quiet_s`. Up to `waiting` rows are kept in
-    mind; what comes on top is left to the job.
+    """`share` of a core is what the background work takes at most, 0 for none; `share_beside` while the rest of the
+    process takes more than `idle` of one: a search must not feel it. It looks at `batch` rows at a time, compares each
+    with `neighbours`, and begins once a shard was quiet for `quiet_s`. Up to `waiting` rows are kept in mind; what
+    comes on top is left to the job.
     """
 
     share: float = 0.2
+    share_beside: float = 0.01
+    idle: float = 0.1
     batch: int = 32
     neighbours: int = 5
     quiet_s: float = 1.0
     waiting: int = 200_000
+
+    def pause_s(self, worked_s: float, others: float) -> float:
+        """How long to rest after work of `worked_s` of processor, beside others who take that part of a core."""
+        share = self.share if others <= self.idle else min(self.share, self.share_beside)
+        return max(0.001, worked_s * (1 / share - 1))
 
 
 class ShardSide(Protocol):
@@ -175,11 +183,15 @@ class Consolidator:
             return cube_id, taken
 
     def _run(self) -> None:
-        pause_s = self._pace.quiet_s
+        pause_s, worked_s = self._pace.quiet_s, 0.0
+        since_s, used_s = time.monotonic(), time.process_time()
         while not self._closing.wait(pause_s):
             pause_s = self._pace.quiet_s
             if not self._count or not self._quiet():
                 continue
+            now_s, now_used_s = time.monotonic(), time.process_time()
+            others = (now_used_s - used_s - worked_s) / max(now_s - since_s, 1e-6)
+            since_s, used_s, worked_s = now_s, now_used_s, 0.0
             taken = self._take()
             if taken is None:
                 continue
@@ -195,7 +207,7 @@ class Consolidator:
                     exc_info=not isinstance(error, MemosError),
                 )
             worked_s = time.thread_time() - began
-            pause_s = max(0.001, worked_s * (1 / self._pace.share - 1))
+            pause_s = self._pace.pause_s(worked_s, others)
 
 
 def _stands(state: CubeState, memory_id: str) -> bool:

@@ -23,6 +23,7 @@ from cluster.topology import Topology
 from cluster.vector_store import vector_store
 
 FIRST_PRINCIPAL = "governor"
+INGEST_PADDED_TO = 8
 
 
 def system_spec(plan: Plan) -> SystemSpec:
@@ -41,7 +42,9 @@ def system_spec(plan: Plan) -> SystemSpec:
 
 
 def embedder_spec(settings: Settings) -> EmbedderSpec:
-    return EmbedderSpec(path=str(embedder_path(settings)), threads=settings.models.embedder.threads)
+    return EmbedderSpec(
+        path=str(embedder_path(settings)), threads=settings.models.embedder.threads, padded_to=INGEST_PADDED_TO
+    )
 
 
 def host_spec(plan: Plan, number: int) -> HostSpec:

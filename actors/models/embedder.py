@@ -19,8 +19,6 @@ from actors.models.loading import load_model, load_tokenizer, model_folder, pick
 from actors.models.weights import identify
 
 MAX_BATCH_TEXTS = 64
-PADDED_TO = 8
-"""Batches are padded to a multiple of so many tokens: the libraries below torch keep code for every shape they met."""
 CHARS_PER_TOKEN = 32
 """No usual text has longer tokens on average: what lies beyond is cut before the tokenizer reads it."""
 
@@ -29,13 +27,16 @@ CHARS_PER_TOKEN = 32
 class EmbedderSpec:
     """What an embedder is made of. `device` and `dtype` empty: the best that is here; `name` empty: the folder's.
 
-    `batch_tokens` bounds one forward pass, padding included. `setting` names the setting that `path` came
+    `batch_tokens` bounds one forward pass, padding included. Batches of several texts are padded to a multiple of
+    `padded_to` tokens: the libraries below torch keep code for every shape they met, and texts that come in have many;
+    queries are short, and few, and each token of padding costs them. `setting` names the setting that `path` came
     from, for error messages.
     """
 
     path: str
     threads: int = 1
     batch_tokens: int = 4096
+    padded_to: int = 1
     device: str = ""
     dtype: str = ""
     name: str = ""
@@ -55,7 +56,7 @@ class TransformersEmbedder:
         self._device = pick_device(spec.device)
         use_threads(spec.threads)
         self._threads = spec.threads
-        self._batch_tokens = spec.batch_tokens
+        self._batch_tokens, self._padded_to = spec.batch_tokens, spec.padded_to
         self._tokenizer = load_tokenizer(folder, spec.setting)
         dtype = pick_dtype(self._device, spec.dtype)
         self._model = load_model(AutoModel, folder, spec.setting, self._device, dtype)
@@ -103,7 +104,7 @@ class TransformersEmbedder:
     def _forward(self, tokens: Sequence[Sequence[int]]) -> Vectors:
         longest = max(map(len, tokens))
         if len(tokens) > 1:
-            longest = min(-(-longest // PADDED_TO) * PADDED_TO, self._max_length)
+            longest = min(-(-longest // self._padded_to) * self._padded_to, self._max_length)
         ids = torch.full((len(tokens), longest), self._pad, dtype=torch.long)
         mask = torch.zeros((len(tokens), longest), dtype=torch.long)
         for row, own in enumerate(tokens):

@@ -212,7 +212,7 @@ def test_what_a_stranger_has_no_role_on_is_left_out_of_provenance(rig: PlainRig)
 
 
 def test_near_duplicates_are_merged_behind_the_adds() -> None:
-    made = PlainRig(ShardLimits(index_wait_s=5.0, consolidation=ConsolidationPace(share=1.0, quiet_s=0.01)))
+    made = PlainRig(ShardLimits(index_wait_s=5.0, consolidation=ConsolidationPace(share=1.0, share_beside=1.0, quiet_s=0.01)))
     made.catalogue.register("c")
     try:
         _, second = _add(made, "I love green tea", "Green tea I love")
@@ -228,3 +228,10 @@ def _until(reached: Callable[[], bool]) -> None:
     while not reached():
         assert time.monotonic() < ends
         time.sleep(0.01)
+
+
+def test_the_background_rests_twenty_times_longer_beside_a_busy_process() -> None:
+    pace = ConsolidationPace(share=0.2, share_beside=0.01, idle=0.1)
+    assert pace.pause_s(0.01, others=0.05) == pytest.approx(0.04)
+    assert pace.pause_s(0.01, others=0.5) == pytest.approx(0.99)
+    assert ConsolidationPace(share=0.005).pause_s(0.01, others=0.5) == pytest.approx(1.99)
