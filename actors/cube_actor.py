@@ -24,7 +24,6 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
-    CubeHits,
     CubeView,
     ExportCube,
     ImportedCube,
@@ -34,10 +33,10 @@ from actors.memory.requests import (
     NewCube,
     Page,
     Screened,
-    SearchCube,
     VerifyReport,
 )
 from actors.memory.retention import Due
+from actors.memory.search_requests import CubeHits, SearchCube
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from actors.redactor_actor import RecognizerPlace, RemoteRecognizer
 from actors.remote_actor import HEALTH, ActorAddress, leave, node_id, opened

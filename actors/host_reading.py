@@ -15,7 +15,8 @@ from actors.memory.auditing import AuditAction, AuditQuery, AuditRow, Note, quer
 from actors.memory.governance import Action, Caller
 from actors.memory.item import Memory
 from actors.memory.policy import keeps_queries
-from actors.memory.requests import CubeHits, ListMemories, Moment, Page, SearchCube, VerifyReport
+from actors.memory.requests import ListMemories, Moment, Page, VerifyReport
+from actors.memory.search_requests import CubeHits, SearchCube
 from actors.memory.sources import shown
 from actors.owned_shards import OwnedShards
 from actors.time_machine import TimeMachine

@@ -19,7 +19,8 @@ import orjson
 from actors.covered_rows import CoveredRows
 from actors.errors import Corrupted
 from actors.forks import base_of
-from actors.memory.cube import SNAPSHOT_FORMAT, CubeState
+from actors.memory.cube import CubeState
+from actors.memory.cube_snapshots import SNAPSHOT_FORMAT, snapshot_of, state_of
 from actors.memory.erasure import blank_rows
 from actors.memory.events import Event, EventType
 from actors.memory.footprint import event_bytes
@@ -161,7 +162,7 @@ class OpenCubes:
             stored = self._snapshots.read(cube_id)
             data = None if stored is None else orjson.loads(stored)
             older = data is not None and data["format"] < SNAPSHOT_FORMAT
-            state = CubeState(cube_id) if data is None or older else CubeState.from_snapshot(data)
+            state = CubeState(cube_id) if data is None or older else state_of(data)
             if older:  # of an earlier version: the next snapshot writes it as this one does
                 tail = self._folded(state, tail)
         except Corrupted as damaged:
@@ -252,7 +253,7 @@ class OpenCubes:
         cube_id, state, events = captured
         if state is None:
             state = self._load_with(cube_id, events)
-        return cube_id, orjson.dumps(state.to_snapshot())
+        return cube_id, orjson.dumps(snapshot_of(state))
 
     def trim(self, position: int) -> None:
         """Forget the tail up to a journal position that the snapshots now reach."""

@@ -22,7 +22,8 @@ from actors.memory.expiry import retrievable, time_of
 from actors.memory.filters import Predicate, parse_filter
 from actors.memory.ports import Clock, LexicalIndex, Mask, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL, Ranked, RowScores, explain, fuse
-from actors.memory.requests import Channel, CubeHits, Hit, Moment, SearchCube, Shortfall
+from actors.memory.requests import Moment
+from actors.memory.search_requests import Channel, CubeHits, Hit, SearchCube, Shortfall
 from actors.memory.sources import passes, shown
 from actors.open_cubes import OpenCube
 from actors.vector_sources import Lineage, VectorSources

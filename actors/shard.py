@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
@@ -17,19 +17,20 @@ from actors.forks import Forks
 from actors.index_replay import IndexReplay
 from actors.memory.commands import create
 from actors.memory.cube_draft import CubeDraft
-from actors.memory.draft import Origin, Sealer
+from actors.memory.draft import Origin
 from actors.memory.erasure import Receipt
 from actors.memory.events import Event
 from actors.memory.origins import RecordedBy
-from actors.memory.ports import Clock, Embedder, Journal, JsonObject, LexicalIndex, Snapshots, VectorIndex
+from actors.memory.ports import JsonObject, LexicalIndex, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
-from actors.memory.requests import CubeHits, ForkPoint, SearchCube
-from actors.memory_budget import MemoryBudget
+from actors.memory.requests import ForkPoint
+from actors.memory.search_requests import CubeHits, SearchCube
 from actors.open_cubes import OpenCube, OpenCubes
 from actors.projector import Projector
 from actors.retrieval import CubeSearch, Seen, everything
 from actors.row_deltas import RowDelta
 from actors.shard_archives import ShardArchives
+from actors.shard_parts import ShardParts
 from actors.snapshotting import Snapshotting
 from actors.writer import ShardWriter
 
@@ -37,30 +38,6 @@ R = TypeVar("R")
 
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ShardParts:
-    """The adapters that a shard stands on, opened."""
-
-    journal: Journal
-    snapshots: Snapshots
-    vectors: VectorIndex
-    lexical: LexicalIndex
-    embedder: Embedder
-    clock: Clock
-    sealer: Sealer
-    condemn: Callable[[str], None] = lambda channel: None
-    """Marks an index as damaged, so that the next opening of the shard rebuilds it from the journal."""
-    budget: MemoryBudget = field(default_factory=MemoryBudget)
-    """The memory of the host's open cubes, one for all of its shards."""
-
-    def close(self) -> None:
-        """Let go of every file, also when one of them cannot be closed."""
-        with ExitStack() as closing:
-            closing.callback(self.journal.close)
-            closing.callback(self.vectors.close)
-            closing.callback(self.lexical.close)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from actors.memory.draft import Sealer
 from actors.memory.ports import Embedder, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
 from actors.memory_budget import OPEN_BYTES, MemoryBudget
-from actors.shard import Shard, ShardLimits, ShardParts
+from actors.shard import Shard, ShardLimits
+from actors.shard_parts import ShardParts
 from actors.stores.audit import DeltaAuditTable
 from actors.stores.journal import DeltaJournal
 from actors.stores.lexical.tantivy_index import TantivyIndex

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from actors.errors import CubeNotFound, Unauthenticated
 from actors.memory import administration
-from actors.memory.administration import SystemDraft
 from actors.memory.auditing import AuditAction, AuditQuery, AuditReport, AuditRow, Note, detail_text
 from actors.memory.credentials import digest_secret, key_id_of, new_secret
 from actors.memory.draft import Origin
@@ -34,6 +33,7 @@ from actors.memory.requests import (
     PrincipalView,
 )
 from actors.memory.system import Identity
+from actors.memory.system_draft import SystemDraft
 from actors.system_parts import FirstGovernor, SystemParts
 from actors.system_shard import SystemShard
 

@@ -12,7 +12,6 @@ from typing import TypeVar
 from actors.errors import StorageError
 from actors.footprint import footprint
 from actors.memory import administration
-from actors.memory.administration import SystemDraft
 from actors.memory.auditing import Note
 from actors.memory.credentials import CursorSigner
 from actors.memory.draft import Origin
@@ -20,6 +19,7 @@ from actors.memory.events import Event
 from actors.memory.governance import Caller
 from actors.memory.identity import SYSTEM_CUBE_ID
 from actors.memory.ports import JsonObject
+from actors.memory.system_draft import SystemDraft
 from actors.system_parts import Strangers, SystemParts
 from actors.system_recovery import forget_erased_cubes, recovered
 from actors.writer import ShardWriter

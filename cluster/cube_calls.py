@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from actors.errors import MemosError
 from actors.memory.governance import Caller
-from actors.memory.requests import Added, AddMemories, CubeHits, SearchCube, Wait
+from actors.memory.requests import Added, AddMemories, Wait
+from actors.memory.search_requests import CubeHits, SearchCube
 from cluster.coalescing import Coalesced, Together
 from cluster.cube_places import CubePlaces
 from cluster.directory import Directory

@@ -23,11 +23,9 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
-    CubeHits,
     CubeSummary,
     CubeView,
     ExportCube,
-    Hit,
     ImportCube,
     ListMemories,
     Moment,
@@ -35,10 +33,9 @@ from actors.memory.requests import (
     NewCube,
     Page,
     Screened,
-    SearchCube,
-    Shortfall,
     VerifyReport,
 )
+from actors.memory.search_requests import CubeHits, Hit, SearchCube, Shortfall
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from cluster.archives import ArchiveCalls, Calls
 from cluster.calling import RetryRule, repeated

@@ -18,7 +18,6 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
-    CubeHits,
     CubeView,
     ExportCube,
     ImportCube,
@@ -33,11 +32,11 @@ from actors.memory.requests import (
     Page,
     PrincipalView,
     Screened,
-    SearchCube,
     VerifyReport,
 )
 from actors.memory.retaining import Retained
 from actors.memory.retention import Due
+from actors.memory.search_requests import CubeHits, SearchCube
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 
 

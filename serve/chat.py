@@ -13,7 +13,8 @@ from actors.memory.auditing import AuditAction
 from actors.memory.engine_ports import ChatTurn, Sampling
 from actors.memory.item import Form, Memory
 from actors.memory.ports import Clock, JsonObject
-from actors.memory.requests import AddMemories, Shortfall
+from actors.memory.requests import AddMemories
+from actors.memory.search_requests import Shortfall
 from serve import rendering
 from serve.backend import Identity, Memories
 from serve.chat_port import ChatBackend, ChatPiece, ChatRequest, UsedMemory

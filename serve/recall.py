@@ -9,7 +9,8 @@ from dataclasses import replace
 from actors.memory.engine_ports import ChatTurn
 from actors.memory.governance import Caller
 from actors.memory.item import Kind, Memory
-from actors.memory.requests import CubeHits, NewMemory
+from actors.memory.requests import NewMemory
+from actors.memory.search_requests import CubeHits
 from serve.chat_port import UsedMemory
 from serve.contract import limits
 from serve.retrieval import Question, Retrieval

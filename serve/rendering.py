@@ -14,21 +14,19 @@ from actors.memory.merging import Split
 from actors.memory.ports import JsonObject
 from actors.memory.requests import (
     Added,
-    CubeHits,
     CubeView,
-    Hit,
     IssuedKey,
     JobView,
     KeyView,
     Page,
     PrincipalView,
     Screened,
-    Shortfall,
     VerifyReport,
 )
 from actors.memory.retaining import Retained
 from actors.memory.retention import Due
 from actors.memory.screening import total
+from actors.memory.search_requests import CubeHits, Hit, Shortfall
 from serve.contract.times import format_time
 
 T = TypeVar("T")

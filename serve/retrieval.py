@@ -14,7 +14,8 @@ import numpy.typing as npt
 from actors.errors import MemosError
 from actors.memory.auditing import AuditAction
 from actors.memory.governance import Caller
-from actors.memory.requests import Channel, CubeHits, Moment, SearchCube, Shortfall
+from actors.memory.requests import Moment
+from actors.memory.search_requests import Channel, CubeHits, SearchCube, Shortfall
 from serve.backend import Memories
 from serve.metrics import Metrics
 

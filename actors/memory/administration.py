@@ -5,7 +5,6 @@ Each authorises first, on what the draft knows, so that commands of one commit s
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,53 +20,16 @@ from actors.errors import (
     PrincipalNotFound,
     Unauthenticated,
 )
-from actors.memory.draft import Draft, Origin, Sealer
-from actors.memory.events import Event, EventType
+from actors.memory.draft import Origin
+from actors.memory.events import EventType
 from actors.memory.governance import Action, Caller, Role, authorise
 from actors.memory.identity import check_cube_id, check_principal_id
 from actors.memory.job_records import job_to_fields
 from actors.memory.policy import ENTITIES, merged_policy
 from actors.memory.records import CubeRecord, access_of
 from actors.memory.requests import JobStatus, JobView, KeyView, NewCube, NewKey
-from actors.memory.system import Records, SystemState, cluster_access_of
-
-
-class SystemDraft(Draft):
-    """A draft that also knows how the records will look. `records` reads through to the committed ones."""
-
-    __slots__ = ("_state", "records")
-
-    def __init__(self, state: SystemState, sealer: Sealer) -> None:
-        super().__init__(state, sealer, state.last_at_us)
-        self._state = state
-        self.records = self._overlay()
-
-    def emit(
-        self,
-        origin: Origin,
-        type: EventType,
-        payload: Mapping[str, Any],
-        memory_id: str = "",
-        memory_version: int = 0,
-    ) -> Event:
-        event = super().emit(origin, type, payload, memory_id, memory_version)
-        self.records.fold(event)
-        return event
-
-    def rewind(self, length: int, version: int, head: bytes) -> None:
-        super().rewind(length, version, head)
-        self.records = self._overlay()
-        for event in self.events:
-            self.records.fold(event)
-
-    def _overlay(self) -> Records:
-        base = self._state.records
-        return Records(
-            principals=ChainMap({}, base.principals),
-            keys=ChainMap({}, base.keys),
-            cubes=ChainMap({}, base.cubes),
-            jobs=ChainMap({}, base.jobs),
-        )
+from actors.memory.system import Records, cluster_access_of
+from actors.memory.system_draft import SystemDraft
 
 
 def bootstrap(draft: SystemDraft, origin: Origin, principal: str, key_id: str, digest: str) -> None:

@@ -12,91 +12,33 @@ from typing import Any
 from actors.errors import InvalidRequest, MemosError
 from actors.memory.archive_check import refused, shown
 from actors.memory.archive_events import ArchivedEvent, payload_of
+from actors.memory.archive_fields import (
+    CHANGEABLE,
+    DEPTH,
+    FIELDS,
+    are_labels,
+    are_links,
+    is_deeper,
+    is_label,
+    is_object,
+    is_screening,
+    is_time,
+)
 from actors.memory.cube import CubeState
 from actors.memory.events import EventType
 from actors.memory.identity import check_principal_id, is_memory_id
-from actors.memory.item import Form, Memory
+from actors.memory.item import Memory
 from actors.memory.lifecycle import TRANSITIONS, State
-from actors.memory.links import Absorption
 from actors.memory.policy import merged_policy
 from actors.memory.rollback import restored
-from actors.memory.screening import Screening
 
 CONTENT_BYTES = 512 << 10
 """Content of one event."""
-
-TEXT_BYTES = 128 << 10
-LABEL_CHARS = 1024
-ITEMS = 4096
-DEPTH = 32
 
 AHEAD_US = 24 * 3600 * 1_000_000
 """How far a time of record may lie in the future: clocks differ, and what is recorded later never goes back."""
 
 Payload = Mapping[str, Any]
-Check = Callable[[Any], bool]
-
-
-def _label(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= LABEL_CHARS
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and len(value.encode("utf-8", "surrogatepass")) <= TEXT_BYTES
-
-
-def _time(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 60
-
-
-def _labels(value: Any) -> bool:
-    return isinstance(value, list) and len(value) <= ITEMS and all(map(_label, value))
-
-
-def _object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _references(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) <= ITEMS
-        and all(isinstance(r, list) and len(r) == 3 and _label(r[0]) and _label(r[1]) and _time(r[2]) for r in value)
-    )
-
-
-def _links(value: Any) -> bool:
-    if not isinstance(value, dict) or not set(value) <= {"into", "into_version", "kind", "contradicts"}:
-        return False
-    tied = _label(value.get("into", "")) and _time(value.get("into_version", 0))
-    known = value.get("kind", Absorption.DUPLICATE.value) in set(Absorption)
-    return tied and known and _labels(value.get("contradicts", []))
-
-
-def _screening(value: Any) -> bool:
-    try:
-        return bool(Screening.from_json(value).to_json() == value)
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError):
-        return False
-
-
-FIELDS: Mapping[str, Check] = {
-    "form": lambda value: value == Form.PLAINTEXT.value,
-    "state": lambda value: value in set(State),
-    "text": _text,
-    "metadata": _object,
-    "source": _object,
-    "tags": _labels,
-    "derived_from": _references,
-    "links": _links,
-    "screening": _screening,
-    "reason": _label,
-    **dict.fromkeys(("type", "role", "speaker", "session", "ref"), _label),
-    **dict.fromkeys(("occurred_at_us", "valid_from_us", "valid_to_us", "expires_at_us"), _time),
-}
-"""What a memory may be recorded with."""
-
-CHANGEABLE = frozenset(FIELDS) - {"form", "state", "links", "reason"}
 
 
 class ImportRules:
@@ -144,7 +86,7 @@ class ImportRules:
             payload = payload_of(content)
         except ValueError as error:
             raise _Broken(f"its content cannot be taken in: {error}") from error
-        _require(not _deeper(payload, DEPTH), f"its content is nested deeper than {DEPTH}")
+        _require(not is_deeper(payload, DEPTH), f"its content is nested deeper than {DEPTH}")
         return payload
 
 
@@ -159,13 +101,13 @@ def _require(holds: bool, rule: str) -> None:
 
 def _created(row: ArchivedEvent, payload: Payload, state: CubeState, history: bool) -> None:
     _require(set(payload) == {"owner", "name", "policy"}, "a creation has an owner, a name and a policy")
-    _require(_label(payload["owner"]) and _label(payload["name"]), "its owner or name is no text")
+    _require(is_label(payload["owner"]) and is_label(payload["name"]), "its owner or name is no text")
     _policy(payload["policy"])
 
 
 def _configured(row: ArchivedEvent, payload: Payload, state: CubeState, history: bool) -> None:
     _require(bool(payload) and set(payload) <= {"name", "policy"}, "it changes something else than name and policy")
-    _require(_label(payload.get("name", "")), "its name is no text")
+    _require(is_label(payload.get("name", "")), "its name is no text")
     if "policy" in payload:
         _policy(payload["policy"])
 
@@ -198,8 +140,8 @@ def _changed(row: ArchivedEvent, payload: Payload, state: CubeState, history: bo
     _require(memory.state not in (State.FROZEN, State.MERGED), f"it changes a memory that is {memory.state}")
     _require(row.memory_version == memory.version + 1, f"the memory's version should be {memory.version + 1}")
     _require({"set", "unset"} <= set(payload) <= {"set", "unset", "reason"}, "a change sets and unsets fields")
-    _require(_object(payload["set"]) and _labels(payload["unset"]), "what it sets or unsets cannot be read")
-    _require(_label(payload.get("reason", "")), "its reason is no text")
+    _require(is_object(payload["set"]) and are_labels(payload["unset"]), "what it sets or unsets cannot be read")
+    _require(is_label(payload.get("reason", "")), "its reason is no text")
     _fields(payload["set"], CHANGEABLE)
     _require(set(payload["unset"]) <= CHANGEABLE - {"text", "type"}, "it unsets what a memory has to have")
 
@@ -207,7 +149,7 @@ def _changed(row: ArchivedEvent, payload: Payload, state: CubeState, history: bo
 def _moved(row: ArchivedEvent, payload: Payload, state: CubeState, history: bool) -> None:
     memory = _existing(row, state)
     _require(row.memory_version == memory.version, f"the memory's version should be {memory.version}")
-    _require(set(payload) == {"from", "to", "reason"} and _label(payload["reason"]), "it is no transition")
+    _require(set(payload) == {"from", "to", "reason"} and is_label(payload["reason"]), "it is no transition")
     _require(payload["from"] == memory.state.value, f"the memory is {memory.state}")
     _require(State.MERGED.value not in (payload["from"], payload["to"]), "it merges or splits")
     _require(
@@ -220,8 +162,10 @@ def _merged(row: ArchivedEvent, payload: Payload, state: CubeState, history: boo
     memory, into = _existing(row, state), state.find(str(payload.get("into", "")))
     _require(row.memory_version == memory.version, f"the memory's version should be {memory.version}")
     _require(set(payload) <= {"into", "into_version", "kind", "reason", "similarity"}, "it is no merge")
-    _require(_links({name: payload[name] for name in ("into", "into_version", "kind") if name in payload}), "no merge")
-    _require(_label(payload.get("reason", "")), "its reason is no text")
+    _require(
+        are_links({name: payload[name] for name in ("into", "into_version", "kind") if name in payload}), "no merge"
+    )
+    _require(is_label(payload.get("reason", "")), "its reason is no text")
     for one in (memory, into):
         _require(one is not None and one.state is State.ACTIVATED, "it merges what is not activated")
     _require(into is not None and into.id != memory.id, "it merges a memory into itself")
@@ -231,7 +175,7 @@ def _split(row: ArchivedEvent, payload: Payload, state: CubeState, history: bool
     memory = _existing(row, state)
     _require(row.memory_version == memory.version, f"the memory's version should be {memory.version}")
     _require(memory.state is State.MERGED, f"it splits a memory that is {memory.state}")
-    _require(set(payload) == {"out_of", "reason"} and _label(payload["reason"]), "it is no split")
+    _require(set(payload) == {"out_of", "reason"} and is_label(payload["reason"]), "it is no split")
     _require(payload["out_of"] == memory.links.into, "the memory is merged into another one")
 
 
@@ -240,20 +184,20 @@ def _linked(row: ArchivedEvent, payload: Payload, state: CubeState, history: boo
     _require(row.memory_version == memory.version, f"the memory's version should be {memory.version}")
     _require(memory.state is not State.FROZEN, "it links a frozen memory")
     _require({"contradicts"} <= set(payload) <= {"contradicts", "similarity", "reason"}, "it is no link")
-    _require(_labels(payload["contradicts"]) and _label(payload.get("reason", "")), "it cannot be read")
+    _require(are_labels(payload["contradicts"]) and is_label(payload.get("reason", "")), "it cannot be read")
 
 
 def _screened(row: ArchivedEvent, payload: Payload, state: CubeState, history: bool) -> None:
     memory = _existing(row, state)
     _require(row.memory_version == memory.version, f"the memory's version should be {memory.version}")
-    _require(set(payload) == {"screening"} and _screening(payload["screening"]), "it is no screening")
+    _require(set(payload) == {"screening"} and is_screening(payload["screening"]), "it is no screening")
 
 
 def _rolled_back(row: ArchivedEvent, payload: Payload, state: CubeState, history: bool) -> None:
     _require({"to"} <= set(payload) <= {"to", "kept", "reason"}, "it is no rollback")
     to = payload["to"]
-    _require(_time(to) and 0 <= to <= state.version, "it goes back to no version of the cube")
-    _require(_labels(payload.get("kept", [])) and _label(payload.get("reason", "")), "it cannot be read")
+    _require(is_time(to) and 0 <= to <= state.version, "it goes back to no version of the cube")
+    _require(are_labels(payload.get("kept", [])) and is_label(payload.get("reason", "")), "it cannot be read")
     kept = [each.before.id for each in restored(state.history, to, row.recorded_at_us) if each.kept]
     _require(payload.get("kept", []) == kept, "it keeps other memories than those that are held")
 
@@ -269,21 +213,6 @@ def _fields(fields: Payload, allowed: frozenset[str]) -> None:
     for name, value in fields.items():
         _require(name in allowed, f"a memory has no field {shown(name)} that it could set")
         _require(FIELDS[name](value), f"its {name} is not one, or too large")
-
-
-def _deeper(value: Any, depth: int) -> bool:
-    """Whether a JSON value is nested deeper than `depth`."""
-    level = [value]
-    for _ in range(depth + 1):
-        level = [
-            inner
-            for held in level
-            if isinstance(held, dict | list)
-            for inner in (held.values() if isinstance(held, dict) else held)
-        ]
-        if not level:
-            return False
-    return True
 
 
 _ABOUT: Mapping[EventType, Callable[[ArchivedEvent, Payload, CubeState, bool], None]] = {

@@ -5,14 +5,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from actors.errors import InvalidRequest, MemoryNotFound, NewerFormat, VersionNotFound
+from actors.errors import InvalidRequest, MemoryNotFound, VersionNotFound
 from actors.memory.erasure import TOMBSTONES, Erased, Receipt, fold_emptied, gone
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.footprint import CUBE_BYTES, EVENT_BYTES, OUTCOME_BYTES, memory_bytes
-from actors.memory.item import Form, Memory, evolve, from_fields, owned, to_fields
+from actors.memory.item import Form, Memory, evolve, owned
 from actors.memory.lifecycle import State
 from actors.memory.origins import Origins
 from actors.memory.outcomes import Outcome, note_outcome
@@ -25,10 +25,6 @@ from actors.memory.rows import Interval, RowChange, Rows, same_row
 
 AsOf = int | None
 """A cube version, or None for now. Times are resolved to versions by `CubeState.version_at`."""
-
-
-SNAPSHOT_FORMAT = 4
-"""Of the JSON values of a state. 2 has rows of one interval each, and no forks."""
 
 
 META = frozenset({EventType.CUBE_CREATED, EventType.CUBE_CHANGED, EventType.CUBE_FORKED, EventType.CUBE_IMPORTED})
@@ -263,74 +259,3 @@ class CubeState:
     def version_at(self, time_us: int) -> int:
         """The cube's version at a time: the number of events recorded up to and including it."""
         return bisect_right(self.recorded_at_us, time_us)
-
-    # snapshots
-
-    def to_snapshot(self) -> dict[str, Any]:
-        """The whole state as JSON values; `from_snapshot` is the inverse."""
-        return {
-            "format": SNAPSHOT_FORMAT,
-            "cube_id": self.cube_id,
-            "name": self.name,
-            "owner": self.owner,
-            "policy": self.policy,
-            "version": self.version,
-            "head": self.head.hex(),
-            "created_at_us": self.created_at_us,
-            "history": [
-                [mid, [[at, m.version, m.recorded_at_us, to_fields(m)] for at, m in revisions]]
-                for mid, revisions in self.history.items()
-            ],
-            "outcomes": [[k, o.request_digest, o.version, list(o.memory_ids)] for k, o in self.outcomes.items()],
-            "recorded_at_us": self.recorded_at_us.tolist(),
-            "imported": self.imported,
-            "meta_history": [list(m) for m in self.meta_history],
-            "origins": self.origins.to_snapshot(),
-            "erased": [[mid, *astuple(erased)] for mid, erased in self.erased.items()],
-            "receipts": {root: receipt.to_fields() for root, receipt in self.receipts.items()},
-            "rows": self.rows.to_snapshot(),
-            "fork": None if self.fork is None else [self.fork.cube_id, self.fork.version],
-        }
-
-    @classmethod
-    def from_snapshot(cls, data: dict[str, Any]) -> CubeState:
-        """Raises NewerFormat for a snapshot of a newer version."""
-        cube_id = data["cube_id"]
-        if data["format"] > SNAPSHOT_FORMAT:
-            raise NewerFormat(f"the snapshot of cube {cube_id} was written by a newer version")
-        history = {
-            mid: [
-                (at, from_fields(fields, id=mid, cube_id=cube_id, version=version, recorded_at_us=recorded))
-                for at, version, recorded, fields in revisions
-            ]
-            for mid, revisions in data["history"]
-        }
-        state = cls(
-            cube_id=cube_id,
-            name=data["name"],
-            owner=data["owner"],
-            policy=data["policy"],
-            version=data["version"],
-            head=bytes.fromhex(data["head"]),
-            created_at_us=data["created_at_us"],
-            history=history,
-            outcomes={k: Outcome(request, version, tuple(ids)) for k, request, version, ids in data["outcomes"]},
-            recorded_at_us=array("q", data["recorded_at_us"]),
-            meta_history=[(at, name, policy) for at, name, policy in data["meta_history"]],
-            rows=Rows.from_snapshot(data["rows"], history),
-            origins=Origins.from_snapshot(data.get("origins")),
-            relations=Relations.of(history),
-            erased={mid: Erased.from_values(*values) for mid, *values in data.get("erased", ())},
-            receipts={root: Receipt.from_fields(said) for root, said in data.get("receipts", {}).items()},
-            fork=ForkPoint(*data["fork"]) if data.get("fork") else None,
-            imported=data.get("imported", {}),
-        )
-        state.held_bytes += EVENT_BYTES * state.version + OUTCOME_BYTES * len(state.outcomes)
-        state.held_bytes += state.origins.held_bytes + state.relations.held_bytes
-        for revisions in history.values():
-            memory = revisions[-1][1]
-            state.tally[memory.form, memory.state] = state.tally.get((memory.form, memory.state), 0) + 1
-            state.held_bytes += sum(memory_bytes(revision) for _, revision in revisions)
-            if any(revision.expires_at_us is not None for _, revision in revisions):
-                state.rows.note_expiry(memory.id)
-        return state

@@ -11,11 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
-from actors.memory.auditing import AuditAction
-from actors.memory.item import Kind, Memory, Reference
+from actors.memory.item import Kind, Reference
 from actors.memory.lifecycle import State
 from actors.memory.links import Absorption
 from actors.memory.screening import Screening
@@ -139,55 +135,6 @@ class ListMemories:
     form: str | None = None
     type: str | None = None
     as_of: Moment | None = None
-
-
-class Channel(StrEnum):
-    DENSE = "dense"
-    LEXICAL = "lexical"
-
-
-@dataclass(frozen=True, slots=True)
-class SearchCube:
-    """A search of one cube. `query_vector` (shape (dimension,), unit length) is None when it could not be made.
-    With `explain`, each hit says in words why it was found.
-    """
-
-    query: str
-    query_vector: npt.NDArray[np.float32] | None
-    model_id: str
-    top_k: int
-    filter: Mapping[str, Any] | None = None
-    as_of: Moment | None = None
-    channels: frozenset[Channel] = frozenset(Channel)
-    explain: bool = False
-    purpose: AuditAction = AuditAction.SEARCH
-    """What the audit calls it: a search, or a chat."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A found memory. `score` is comparable between cubes; `channels` are the parts it is made of. `reason` is empty
-    unless the search asked for an explanation.
-    """
-
-    memory: Memory
-    score: float
-    channels: Mapping[str, float]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """A channel or cube that could not answer (in full), and why."""
-
-    part: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class CubeHits:
-    hits: tuple[Hit, ...]
-    degraded: tuple[Shortfall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,42 +6,20 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from actors.memory.item import Form, Kind, Memory
 from actors.memory.lifecycle import State
+from actors.memory.row_texts import RowTexts
 
 OPEN = (1 << 62) - 1
 """`until` of a row that is live now."""
 
 Revisions = Mapping[str, Sequence[tuple[int, Memory]]]
 """Per memory, (cube version, memory) pairs, oldest first."""
-
-
-class RowTexts(Sequence[str]):
-    """The indexed texts of rows, made when they are asked for: kept, they would hold every text a second time."""
-
-    __slots__ = ("_memories",)
-
-    def __init__(self, memories: list[Memory]) -> None:
-        self._memories = memories
-
-    def __len__(self) -> int:
-        return len(self._memories)
-
-    @overload
-    def __getitem__(self, row: int) -> str: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> list[str]: ...
-
-    def __getitem__(self, row: int | slice) -> str | list[str]:
-        if isinstance(row, slice):
-            return [memory.indexed_text for memory in self._memories[row]]
-        return self._memories[row].indexed_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from actors.clock import SystemClock
 from actors.host import CubeHost, HostSpec
 from actors.memory.auditing import Note
 from actors.memory.governance import Caller
-from actors.memory.requests import SearchCube
+from actors.memory.search_requests import SearchCube
 from actors.shard_opening import open_audit, open_shard
 from jobs.bench.contract import Arguments, Benchmark, Count, Progress, Seconds
 from jobs.bench.open_cubes import CALLER, EveryCube, RandomEmbedder, fill, texts_of

@@ -26,7 +26,8 @@ from actors.host import CubeHost, HostSpec
 from actors.memory.analysis import terms_of
 from actors.memory.erasure import EraseMemories
 from actors.memory.item import Reference
-from actors.memory.requests import AddMemories, ChangeMemory, Channel, Moment, NewMemory, SearchCube
+from actors.memory.requests import AddMemories, ChangeMemory, Moment, NewMemory
+from actors.memory.search_requests import Channel, SearchCube
 from actors.shard import ShardLimits
 from jobs.bench.contract import Arguments, Benchmark, Count, Progress
 from jobs.bench.kill_switch import KillSwitch, in_child

@@ -23,7 +23,8 @@ import numpy as np
 from actors.host import CubeHost, HostSpec
 from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess
 from actors.memory.ports import JsonObject, Vectors
-from actors.memory.requests import AddMemories, NewMemory, SearchCube
+from actors.memory.requests import AddMemories, NewMemory
+from actors.memory.search_requests import SearchCube
 from actors.shard import ShardLimits
 
 SHARDS = 4

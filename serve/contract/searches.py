@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
-from actors.memory.requests import Channel
+from actors.memory.search_requests import Channel
 from serve.contract import limits
 from serve.contract.fields import Answer, Body, CubeId, Filter, not_blank, utf8_within
 from serve.contract.times import AsOf

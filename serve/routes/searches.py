@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from actors.memory.requests import Channel
+from actors.memory.search_requests import Channel
 from serve import rendering
 from serve.contract.searches import SearchBody, SearchOut
 from serve.retrieval import Question

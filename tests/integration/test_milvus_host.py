@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.host import CubeHost
-from actors.memory.requests import CubeHits
+from actors.memory.search_requests import CubeHits
 from actors.shard import ShardLimits
 from tests.contracts.milvus_server import MilvusServer, milvus_server
 from tests.unit.hosts import OWNER, Catalogue, HashEmbedder, file_host, query, texts

@@ -23,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from actors.errors import MemosError
 from actors.memory.commands import add, change, move
 from actors.memory.cube import CubeState
+from actors.memory.cube_snapshots import snapshot_of, state_of
 from actors.memory.item import Memory
 from actors.memory.lifecycle import State
 from actors.memory.links import Absorption
@@ -156,10 +157,10 @@ class CubeMachine(RuleBasedStateMachine):
         state = CubeState(self.cube.state.cube_id)
         for event in self.cube.events[:cut]:
             state.apply(event)
-        revived = CubeState.from_snapshot(json.loads(json.dumps(state.to_snapshot())))
+        revived = state_of(json.loads(json.dumps(snapshot_of(state))))
         for event in self.cube.events[cut:]:
             revived.apply(event)
-        for told in (CubeState.to_snapshot, CubeState.counts, lambda one: (one.relations, one.held_bytes)):
+        for told in (snapshot_of, CubeState.counts, lambda one: (one.relations, one.held_bytes)):
             assert told(revived) == told(self.cube.state)
         self.cube.state = revived
 

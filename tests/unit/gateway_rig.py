@@ -17,7 +17,8 @@ from actors.memory.governance import Caller
 from actors.memory.ports import JsonObject
 from actors.memory.requests import JobStatus, NewKey
 from actors.memory_budget import MemoryBudget
-from actors.shard import Shard, ShardLimits, ShardParts
+from actors.shard import Shard, ShardLimits
+from actors.shard_parts import ShardParts
 from actors.stores.audit import PlainAuditStorage
 from actors.stores.journal import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex

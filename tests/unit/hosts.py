@@ -22,10 +22,12 @@ from actors.memory.analysis import terms_of
 from actors.memory.draft import Sealer
 from actors.memory.governance import Action, Caller, ClusterAccess, CubeAccess, Role
 from actors.memory.ports import Vectors
-from actors.memory.requests import AddMemories, NewMemory, SearchCube
+from actors.memory.requests import AddMemories, NewMemory
 from actors.memory.screening import Recognizer
+from actors.memory.search_requests import SearchCube
 from actors.memory_budget import OPEN_BYTES, MemoryBudget
-from actors.shard import Shard, ShardLimits, ShardParts
+from actors.shard import Shard, ShardLimits
+from actors.shard_parts import ShardParts
 from actors.stores.audit import PlainAuditStorage, PlainAuditTable
 from actors.stores.journal.plain import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex

@@ -39,10 +39,8 @@ from actors.memory.requests import (
     Added,
     AddMemories,
     ChangeMemory,
-    CubeHits,
     CubeView,
     ExportCube,
-    Hit,
     IssuedKey,
     JobStatus,
     JobView,
@@ -55,11 +53,10 @@ from actors.memory.requests import (
     Page,
     PrincipalView,
     Screened,
-    SearchCube,
-    Shortfall,
     VerifyReport,
 )
 from actors.memory.screening import total
+from actors.memory.search_requests import CubeHits, Hit, SearchCube, Shortfall
 from actors.memory.sources import shown
 from actors.redaction_gate import RedactionGate, Rule
 from tests.unit.plain_archives import PlainArchives

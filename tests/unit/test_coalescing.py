@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from actors.errors import CubeNotFound, MemosError, Unavailable
-from actors.memory.requests import CubeHits, Shortfall
+from actors.memory.search_requests import CubeHits, Shortfall
 from cluster.coalescing import Coalesced, Together
 from tests.unit.edge import run
 

@@ -212,7 +212,9 @@ def test_what_a_stranger_has_no_role_on_is_left_out_of_provenance(rig: PlainRig)
 
 
 def test_near_duplicates_are_merged_behind_the_adds() -> None:
-    made = PlainRig(ShardLimits(index_wait_s=5.0, consolidation=ConsolidationPace(share=1.0, share_beside=1.0, quiet_s=0.01)))
+    made = PlainRig(
+        ShardLimits(index_wait_s=5.0, consolidation=ConsolidationPace(share=1.0, share_beside=1.0, quiet_s=0.01))
+    )
     made.catalogue.register("c")
     try:
         _, second = _add(made, "I love green tea", "Green tea I love")

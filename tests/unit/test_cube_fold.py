@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from actors.errors import MemosError
 from actors.memory.commands import add, change, move
 from actors.memory.cube import CubeState
+from actors.memory.cube_snapshots import snapshot_of, state_of
 from actors.memory.events import find_break, seal
 from actors.memory.lifecycle import State
 from actors.memory.requests import AddMemories, ChangeMemory, MoveMemory, NewMemory
@@ -70,13 +71,13 @@ def test_a_snapshot_and_the_tail_give_the_same_state(steps: list[tuple[str, int,
     state = CubeState("c")
     for event in cube.events[:cut]:
         state.apply(event)
-    revived = CubeState.from_snapshot(json.loads(json.dumps(state.to_snapshot())))
+    revived = state_of(json.loads(json.dumps(snapshot_of(state))))
     copied = revived.copy()
     for event in cube.events[cut:]:
         revived.apply(event)
-    assert revived.to_snapshot() == cube.state.to_snapshot()
+    assert snapshot_of(revived) == snapshot_of(cube.state)
     assert revived.counts() == cube.state.counts()
-    assert copied.to_snapshot() == state.to_snapshot()
+    assert snapshot_of(copied) == snapshot_of(state)
 
 
 @given(STEPS)

@@ -17,7 +17,8 @@ from actors.lexical_channel import WordLimits
 from actors.memory.commands import change, move
 from actors.memory.lifecycle import State
 from actors.memory.ports import CorpusStatistics, LexicalIndex, VectorIndex
-from actors.memory.requests import ChangeMemory, Channel, CubeHits, Moment, MoveMemory, NewMemory, SearchCube
+from actors.memory.requests import ChangeMemory, Moment, MoveMemory, NewMemory
+from actors.memory.search_requests import Channel, CubeHits, SearchCube
 from actors.open_cubes import OpenCube
 from actors.projector import Projector, ProjectorPace
 from actors.retrieval import CubeSearch, SearchDepth

@@ -13,6 +13,7 @@ from actors.errors import Forbidden, FrozenMemory, InvalidRequest, MemoryErased,
 from actors.memory import erasing
 from actors.memory.commands import add, change, move
 from actors.memory.cube import CubeState
+from actors.memory.cube_snapshots import snapshot_of, state_of
 from actors.memory.erasing import together
 from actors.memory.erasure import Because, Cause, EraseMemories, blank_rows, receipt_of
 from actors.memory.events import Event, EventType
@@ -53,7 +54,7 @@ def _refolded(events: list[Event], erased: set[str]) -> CubeState:
 
 
 def _same(a: CubeState, b: CubeState) -> None:
-    assert a.to_snapshot() == b.to_snapshot()
+    assert snapshot_of(a) == snapshot_of(b)
     assert a.rows.live(a.version).tolist() == b.rows.live(b.version).tolist()
     assert list(a.rows.texts) == list(b.rows.texts)
     assert {k: n for k, n in a.tally.items() if n} == {k: n for k, n in b.tally.items() if n}
@@ -73,7 +74,7 @@ def test_a_memory_is_gone_at_every_version_and_others_keep_their_rows() -> None:
     assert cube.state.counts() == {"plaintext": {"activated": 2}}
     assert list(cube.state.rows.texts) == ["one", "", "three", ""]
     assert cube.state.rows.live(version).tolist() == [True, False, True, False]
-    assert "secret" not in json.dumps(cube.state.to_snapshot())
+    assert "secret" not in json.dumps(snapshot_of(cube.state))
     with pytest.raises(MemoryErased):
         cube.run(lambda d, o: change(d, o, ChangeMemory(secret, {"text": "again"})))
 
@@ -156,7 +157,7 @@ def test_the_first_receipt_stays() -> None:
     assert cube.run(lambda d, o: erasing.complete(d, o, root, receipt)) == receipt
     assert _erase(cube, memory_id) == root
     assert cube.run(lambda d, o: erasing.complete(d, o, root, replace(receipt, at_us=6))) == receipt
-    assert CubeState.from_snapshot(json.loads(json.dumps(cube.state.to_snapshot()))).receipts[root] == receipt
+    assert state_of(json.loads(json.dumps(snapshot_of(cube.state)))).receipts[root] == receipt
 
 
 def test_added_and_erased_within_one_commit() -> None:
@@ -204,6 +205,6 @@ def test_a_fold_of_emptied_events_is_the_state_as_it_was(steps: list[tuple[str, 
                 _erase(cube, memory_id)
     refolded = _refolded(cube.events, set(cube.state.erased))
     _same(cube.state, refolded)
-    again = CubeState.from_snapshot(json.loads(json.dumps(refolded.to_snapshot())))
+    again = state_of(json.loads(json.dumps(snapshot_of(refolded))))
     _same(again, refolded)
     assert again.erased == cube.state.erased

@@ -12,6 +12,7 @@ import pytest
 from actors.memory.commands import add, create
 from actors.memory.cube import CubeState
 from actors.memory.cube_draft import CubeDraft
+from actors.memory.cube_snapshots import snapshot_of, state_of
 from actors.memory.draft import Origin, Sealer
 from actors.memory.requests import AddMemories, NewMemory
 
@@ -45,12 +46,12 @@ def _filled(seed: int, **more: object) -> CubeState:
     "more", [{}, {"metadata": {"topic": "a topic of its own", "weight": 0.5}}, {"tags": ("a", "b")}]
 )
 def test_it_is_near_what_a_cube_takes_when_it_is_opened(more: dict[str, object]) -> None:
-    stored = orjson.dumps(_filled(1, **more).to_snapshot())
+    stored = orjson.dumps(snapshot_of(_filled(1, **more)))
     gc.collect()
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        state = CubeState.from_snapshot(orjson.loads(stored))
+        state = state_of(orjson.loads(stored))
         gc.collect()
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
@@ -60,11 +61,11 @@ def test_it_is_near_what_a_cube_takes_when_it_is_opened(more: dict[str, object])
 
 def test_it_is_the_same_after_a_snapshot_as_after_a_fold() -> None:
     state = _filled(2)
-    assert CubeState.from_snapshot(orjson.loads(orjson.dumps(state.to_snapshot()))) == state
+    assert state_of(orjson.loads(orjson.dumps(snapshot_of(state)))) == state
 
 
 def test_texts_are_held_once() -> None:
-    state = CubeState.from_snapshot(orjson.loads(orjson.dumps(_filled(3).to_snapshot())))
+    state = state_of(orjson.loads(orjson.dumps(snapshot_of(_filled(3)))))
     for row, memory_id in enumerate(state.rows.memory_ids):
         memory = state.current(memory_id)
         assert state.rows.memories[row] is memory

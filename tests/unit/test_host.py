@@ -25,17 +25,8 @@ from actors.memory.governance import Caller, CubeAccess, Role
 from actors.memory.identity import RandomBytes
 from actors.memory.lifecycle import State
 from actors.memory.ports import Vectors
-from actors.memory.requests import (
-    Added,
-    AddMemories,
-    ChangeMemory,
-    CubeHits,
-    ListMemories,
-    Moment,
-    MoveMemory,
-    SearchCube,
-    Wait,
-)
+from actors.memory.requests import Added, AddMemories, ChangeMemory, ListMemories, Moment, MoveMemory, Wait
+from actors.memory.search_requests import CubeHits, SearchCube
 from actors.memory_budget import MemoryBudget
 from actors.shard import Shard, ShardLimits
 from tests.unit.hosts import OWNER, PlainRig, query, texts

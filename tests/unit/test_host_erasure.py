@@ -15,7 +15,8 @@ from actors.memory.erasure import EraseMemories
 from actors.memory.governance import Caller, Role
 from actors.memory.item import Reference
 from actors.memory.lifecycle import State
-from actors.memory.requests import AddMemories, Channel, Moment, MoveMemory, NewCube, NewMemory, SearchCube
+from actors.memory.requests import AddMemories, Moment, MoveMemory, NewCube, NewMemory
+from actors.memory.search_requests import Channel, SearchCube
 from actors.shard import ShardLimits
 from jobs.bench.state_search import find
 from tests.unit.gateway_rig import GatewayRig, runs

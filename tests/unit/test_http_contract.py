@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from actors.errors import Overloaded, StorageUnavailable, Unavailable
-from actors.memory.requests import Shortfall, Wait
+from actors.memory.requests import Wait
+from actors.memory.search_requests import Shortfall
 from serve.contract import limits
 from serve.contract.audits import AuditPage
 from serve.contract.cubes import CubeOut, CubePage, IssuedKeyOut, KeyPage, PrincipalPage, VerifyOut

@@ -9,7 +9,7 @@ import pytest
 
 from actors.errors import FrozenMemory, InvalidRequest, MemoryNotFound, NothingMerged, TransitionRefused
 from actors.memory.commands import add, change, idempotency_of, move
-from actors.memory.cube import CubeState
+from actors.memory.cube_snapshots import snapshot_of, state_of
 from actors.memory.item import Memory, Reference
 from actors.memory.lifecycle import State
 from actors.memory.links import Absorption
@@ -298,7 +298,7 @@ def test_a_snapshot_keeps_ties_reasons_and_origins() -> None:
     oslo = _id(cube, NewMemory("water", supersedes=(tea,), derived_from=(Reference("", third, 0),)))
     _split(cube, repeat)
     cube.run(partial(link, newer_id=oslo, older_id=repeat, similarity=0.9, reason="numbers differ"))
-    revived = CubeState.from_snapshot(json.loads(json.dumps(cube.state.to_snapshot())))
+    revived = state_of(json.loads(json.dumps(snapshot_of(cube.state))))
     assert revived == cube.state
     assert revived.relations == cube.state.relations
     assert revived.current(oslo).derived_from == (Reference("c", third, 1),)

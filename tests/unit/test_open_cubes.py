@@ -10,6 +10,7 @@ from actors.errors import Corrupted
 from actors.memory.commands import add, create
 from actors.memory.cube import CubeState
 from actors.memory.cube_draft import CubeDraft
+from actors.memory.cube_snapshots import state_of
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event
 from actors.memory.requests import AddMemories, NewMemory
@@ -130,7 +131,7 @@ def test_a_copy_taken_for_a_snapshot_is_not_reached_by_later_events() -> None:
     captured = rig.cubes.capture()
     rig.add("a", "two")
     encoded = dict(map(rig.cubes.encode, captured))
-    state = CubeState.from_snapshot(orjson.loads(encoded["a"]))
+    state = state_of(orjson.loads(encoded["a"]))
     assert [m.text for m in state.memories(None)] == ["one"]
 
 

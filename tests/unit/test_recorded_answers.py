@@ -12,7 +12,8 @@ from actors.lexical_channel import WordLimits
 from actors.memory.commands import change, move
 from actors.memory.lifecycle import State
 from actors.memory.ports import LexicalIndex, VectorIndex
-from actors.memory.requests import ChangeMemory, CubeHits, Moment, MoveMemory, NewMemory
+from actors.memory.requests import ChangeMemory, Moment, MoveMemory, NewMemory
+from actors.memory.search_requests import CubeHits
 from actors.memory.time_commands import roll_back
 from actors.row_deltas import NO_POSITION, RowDelta
 from actors.stores.lexical.plain import PlainLexicalIndex

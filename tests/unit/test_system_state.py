@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from actors.errors import MemosError
 from actors.memory import administration
-from actors.memory.administration import SystemDraft
 from actors.memory.draft import Origin, Sealer
 from actors.memory.events import Event, find_break
 from actors.memory.governance import Caller, Role
 from actors.memory.identity import SYSTEM_CUBE_ID
 from actors.memory.requests import JobStatus, JobView, NewCube, NewKey
 from actors.memory.system import SystemState
+from actors.memory.system_draft import SystemDraft
 
 KEY = b"k" * 32
 WHO = ("root", "ann", "bob")

@@ -13,14 +13,8 @@ from actors.host import CubeHost
 from actors.memory.events import EventType
 from actors.memory.governance import Caller, CubeAccess, Role
 from actors.memory.lifecycle import State
-from actors.memory.requests import (
-    ChangeMemory,
-    ForkPoint,
-    Hit,
-    ListMemories,
-    Moment,
-    MoveMemory,
-)
+from actors.memory.requests import ChangeMemory, ForkPoint, ListMemories, Moment, MoveMemory
+from actors.memory.search_requests import Hit
 from actors.memory.time_requests import CompareVersions, ForkCube
 from actors.open_cubes import OpenCubes
 from actors.shard import ShardLimits

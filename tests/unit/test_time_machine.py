@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from actors.errors import FrozenMemory, MemosError, TransitionRefused, VersionNotFound
 from actors.memory.commands import add, change, move
 from actors.memory.cube import CubeState
+from actors.memory.cube_snapshots import snapshot_of, state_of
 from actors.memory.differences import CONTENT, Change, differences
 from actors.memory.forking import begin, cut
 from actors.memory.item import Memory
@@ -174,9 +175,9 @@ def check_invariants(cube: HandDriven) -> None:
         assert len(rows) == live.sum(), "a memory has one live row at most"
         assert rows == {m.id: m.indexed_text for m in state.memories(version) if m.retrievable}
     assert state.relations.repeats == Relations.of(state.history).repeats
-    stored = state.to_snapshot()
-    assert CubeState.from_snapshot(stored).to_snapshot() == stored
-    assert same(CubeState.from_snapshot(stored).rows, state.rows)
+    stored = snapshot_of(state)
+    assert snapshot_of(state_of(stored)) == stored
+    assert same(state_of(stored).rows, state.rows)
     known = [(state.rows.memory_ids[row], text) for row, text in enumerate(state.rows.texts)]
     assert len(known) == len(set(known)), "a text that comes back has its row again"
     assert state.counts() == counted(state)
