@@ -56,7 +56,7 @@ check: setup  ## format, lint, types, architecture and the fast tests; under a m
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q tests/unit
+	@$(BIN)/python -m pytest -q -n auto tests/unit
 
 format: setup  ## let ruff put the code into form
 	@$(BIN)/ruff format .

@@ -246,3 +246,10 @@ class CubeHost(HostReading, HostArchives):
 
     def set_cluster_access(self, access: ClusterAccess) -> None:
         self._access.set_cluster(access)
+
+    def close(self) -> None:
+        """Drain the writers and leave everything on storage; what is being taken out and in ends."""
+        try:
+            self._close_archives()
+        finally:
+            super().close()

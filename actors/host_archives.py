@@ -125,6 +125,7 @@ class HostArchives(ABC):
         return False
 
     def _close_archives(self) -> None:
+        """Let go of what is being taken out and in."""
         self._exports.close()
         self._imports.close()
         shutil.rmtree(self._spool_folder, ignore_errors=True)

@@ -85,10 +85,6 @@ class OwnedShards:
                 closing.callback(audit.close)
             for shard in self._shards.values():
                 closing.callback(shard.close)
-            closing.callback(self._close_archives)
-
-    def _close_archives(self) -> None:
-        """Let go of what is being taken out and in."""
 
     @contextmanager
     def _entered(self, caller: Caller, action: Action, cube_id: str, note: Note) -> Iterator[Shard]:

@@ -53,6 +53,10 @@ class SharedBatches:
         self._thread.submit(self._work)
         return wanted.vectors.result()
 
+    def close(self) -> None:
+        """End the thread, once what it does is done."""
+        self._thread.shutdown(cancel_futures=True)
+
     def _work(self) -> None:
         """A turn of the thread. There is one for each caller, and all but the first of a batch find nothing left."""
         batch = self._take()

@@ -29,6 +29,7 @@ from cluster.gateway import Gateway, GatewayParts
 from cluster.jobs import JobRunner
 from cluster.topology import Topology
 from tests.unit.hosts import HashEmbedder, plain_audit, rig_folder
+from tests.unit.opened import closed_with_the_test
 from tests.unit.system_hosts import KEY, PlainSnapshots, SystemBench
 
 SHARDS, HOSTS = 8, 2
@@ -120,9 +121,8 @@ class GatewayRig:
 
     def restart(self, number: int) -> None:
         spec = HostSpec(host_name(number), "plain", rig_folder(), self.topology.shards_of(number), SHARDS, KEY)
-        self.parts[host_name(number)] = CubeHost(
-            spec, self._open_shard, lambda n: plain_audit(self.audited[n]), self.system.host, SystemClock()
-        )
+        host = CubeHost(spec, self._open_shard, lambda n: plain_audit(self.audited[n]), self.system.host, SystemClock())
+        self.parts[host_name(number)] = closed_with_the_test(host)
 
     def _open_shard(self, number: int, budget: MemoryBudget) -> Shard:
         parts = ShardParts(

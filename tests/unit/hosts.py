@@ -33,6 +33,7 @@ from actors.stores.journal.plain import PlainJournal, PlainStorage
 from actors.stores.lexical.plain import PlainLexicalIndex
 from actors.stores.vectors.plain import PlainVectorIndex
 from actors.stores.vectors.store import VectorStoreSpec
+from tests.unit.opened import closed_with_the_test
 from tests.unit.plain_recognizer import PlainRecognizer
 from tests.unit.test_open_cubes import DictSnapshots
 
@@ -116,13 +117,15 @@ class PlainRig:
 
     def open(self) -> CubeHost:
         spec = HostSpec("host-0", "plain", rig_folder(), (0,), 1, KEY, limits=self.limits, open_bytes=self.open_bytes)
-        return CubeHost(
-            spec,
-            self._open_shard,
-            lambda _: plain_audit(self.audited),
-            self.catalogue,
-            SystemClock(),
-            self.recognizer,
+        return closed_with_the_test(
+            CubeHost(
+                spec,
+                self._open_shard,
+                lambda _: plain_audit(self.audited),
+                self.catalogue,
+                SystemClock(),
+                self.recognizer,
+            )
         )
 
     def reopen(self) -> None:
@@ -161,7 +164,7 @@ def file_host(
         limits=limits or ShardLimits(),
         vectors=vectors or VectorStoreSpec(),
     )
-    return CubeHost.open(spec, embedder, catalogue, recognizer)
+    return closed_with_the_test(CubeHost.open(spec, embedder, catalogue, recognizer))
 
 
 def texts(*contents: str, key: str = "") -> AddMemories:

@@ -14,6 +14,7 @@ from actors.memory.requests import IssuedKey, NewKey
 from actors.stores.audit import PlainAuditStorage, PlainAuditTable
 from actors.stores.journal import PlainJournal, PlainStorage
 from actors.system import FirstGovernor, SystemHost, SystemParts
+from tests.unit.opened import closed_with_the_test
 
 KEY = b"k" * 32
 
@@ -69,7 +70,7 @@ class SystemBench:
 
     def _open(self) -> SystemHost:
         journal = PlainJournal(self.storage, KEY)
-        return SystemHost(
+        host = SystemHost(
             SystemParts(
                 journal,
                 self.snapshots,
@@ -79,6 +80,7 @@ class SystemBench:
                 snapshot_events=self.snapshot_events,
             )
         )
+        return closed_with_the_test(host)
 
     def reopen(self) -> None:
         self.host.close()

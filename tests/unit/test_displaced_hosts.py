@@ -41,6 +41,12 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_actor, "OPENING_PAUSE_S", 0.0)
 
 
+@pytest.fixture(autouse=True)
+def no_watcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks for as long as its process lives."""
+    monkeypatch.setattr(remote_actor, "watch", lambda claim, lost: None)
+
+
 def test_a_host_opens_once_what_it_needs_is_there(claim: InstanceClaim) -> None:
     away = iter([Unavailable("the embedder is away"), StorageUnavailable("the bucket is away")])
 

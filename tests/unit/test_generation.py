@@ -15,6 +15,7 @@ from actors.memory.lifecycle import State
 from serve.chat_port import ChatPiece, ChatRequest, UsedMemory
 from serve.generation import EngineChat, Prompt
 from tests.unit.edge import run
+from tests.unit.opened import closed_with_the_test
 
 FACT = Memory("mem_1", "home", 3, Form.PLAINTEXT, "fact", State.ACTIVATED, "Rex is a dog", 0)
 REQUEST = ChatRequest((ChatTurn("user", "who is Rex"),), (FACT,), Sampling(max_tokens=5))
@@ -56,10 +57,14 @@ def write(engine: Engine, turns: Sequence[ChatTurn], memories: Sequence[Memory],
     return Prompt((facts, *turns), used)
 
 
+def opened(engine: Engine, queue: int) -> EngineChat:
+    return closed_with_the_test(EngineChat(engine, write, queue))
+
+
 def test_pieces_come_in_order_and_the_first_names_what_was_used() -> None:
     async def chat() -> list[ChatPiece]:
         engine.go.release(5)
-        return [piece async for piece in EngineChat(engine, write, 4).stream(REQUEST)]
+        return [piece async for piece in opened(engine, 4).stream(REQUEST)]
 
     engine = StepEngine()
     pieces = run(chat())
@@ -72,7 +77,7 @@ def test_pieces_come_in_order_and_the_first_names_what_was_used() -> None:
 
 def test_closing_a_chat_frees_the_engine_for_the_next() -> None:
     async def chat() -> None:
-        backend = EngineChat(engine, write, 4)
+        backend = opened(engine, 4)
         first = backend.stream(REQUEST)
         engine.go.release(1)
         assert (await anext(first)).text == "w0 "
@@ -111,7 +116,7 @@ def test_a_chat_that_is_closed_leaves_the_engines_line_at_once() -> None:
             return line
 
     async def chat() -> None:
-        backend = EngineChat(Busy(), write, 4)
+        backend = opened(Busy(), 4)
         waiting = asyncio.ensure_future(anext(backend.stream(REQUEST)))
         assert await asyncio.to_thread(line.entered.wait, 5)
         waiting.cancel()
@@ -125,7 +130,7 @@ def test_a_chat_that_is_closed_leaves_the_engines_line_at_once() -> None:
 
 def test_too_many_chats_are_refused_and_leaving_makes_room() -> None:
     async def chat() -> None:
-        backend = EngineChat(engine, write, 1)
+        backend = opened(engine, 1)
         chats = [backend.stream(REQUEST) for _ in range(2)]
         steps = [asyncio.ensure_future(anext(one)) for one in chats]
         await asyncio.sleep(0)
@@ -145,7 +150,7 @@ def test_too_many_chats_are_refused_and_leaving_makes_room() -> None:
 def test_an_error_of_the_engines_thread_reaches_the_chat() -> None:
     async def chat() -> None:
         long = ChatRequest((ChatTurn("user", "word " * 60),), (), Sampling())
-        await anext(EngineChat(StepEngine(), write, 2).stream(long))
+        await anext(opened(StepEngine(), 2).stream(long))
 
     with pytest.raises(ContextOverflow, match="too long"):
         run(chat())

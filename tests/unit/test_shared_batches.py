@@ -11,6 +11,7 @@ import pytest
 
 from actors.memory.ports import Vectors
 from actors.models.shared_batches import MOST_TEXTS, SharedBatches
+from tests.unit.opened import closed_with_the_test
 
 
 class Panic(BaseException):
@@ -60,7 +61,7 @@ def slow() -> Slow:
 
 
 def test_those_that_wait_are_embedded_together_and_get_their_own(slow: Slow) -> None:
-    shared = SharedBatches(slow)
+    shared = closed_with_the_test(SharedBatches(slow))
     with ThreadPoolExecutor(8) as pool:
         answers = waiting_behind_one(shared, slow, pool, ["a"], ["bb", "ccc"], [], ["dddd"])
     assert answers == [[1], [2, 3], [], [4]]
@@ -68,7 +69,7 @@ def test_those_that_wait_are_embedded_together_and_get_their_own(slow: Slow) -> 
 
 
 def test_a_text_that_fails_is_its_own_callers_error_alone(slow: Slow) -> None:
-    shared = SharedBatches(slow)
+    shared = closed_with_the_test(SharedBatches(slow))
     with ThreadPoolExecutor(8) as pool:
         good, bad, other = waiting_behind_one(shared, slow, pool, ["a"], ["bad"], ["bb"])
     assert (good, other) == ([1], [2])
@@ -76,7 +77,7 @@ def test_a_text_that_fails_is_its_own_callers_error_alone(slow: Slow) -> None:
 
 
 def test_nobody_waits_for_more_than_so_many_texts_of_others(slow: Slow) -> None:
-    shared = SharedBatches(slow)
+    shared = closed_with_the_test(SharedBatches(slow))
     with ThreadPoolExecutor(8) as pool:
         waiting_behind_one(shared, slow, pool, *(["x"] * (MOST_TEXTS // 2) for _ in range(5)))
     assert max(slow.batches) <= MOST_TEXTS
@@ -84,7 +85,7 @@ def test_nobody_waits_for_more_than_so_many_texts_of_others(slow: Slow) -> None:
 
 
 def test_a_panic_is_an_error_of_its_caller_and_the_next_ones_are_embedded(slow: Slow) -> None:
-    shared = SharedBatches(slow)
+    shared = closed_with_the_test(SharedBatches(slow))
     with ThreadPoolExecutor(8) as pool:
         good, bad = waiting_behind_one(shared, slow, pool, ["a"], ["panic"])
     assert good == [1]
