@@ -23,7 +23,13 @@ from actors.memory.ports import Mask, RowNumbers, Vectors
 from actors.stores.vectors import milvus_statements as say
 from actors.stores.vectors.milvus_connection import MilvusConnection, NotLoaded
 from actors.stores.vectors.milvus_record import Note, read_record, record_entity
-from actors.stores.vectors.milvus_schema import create_collection, entity, read_listed
+from actors.stores.vectors.milvus_schema import (
+    create_collection,
+    entity,
+    put_entities,
+    read_listed,
+    upserts_by_partition_key,
+)
 from actors.stores.vectors.milvus_statements import ROW, VECTOR, Rows, SearchBounds
 from actors.stores.vectors.segments import STORED
 from actors.stores.vectors.store import VectorStoreSpec
@@ -62,6 +68,7 @@ class MilvusVectorIndex:
         """Milvus Lite takes one writer of a collection at a time."""
         self._joined = False
         self._seals = False
+        self._upserts = True
         self._unsealed = False
         self._position = 0
 
@@ -127,7 +134,8 @@ class MilvusVectorIndex:
             self._joined = True
 
     def _upsert(self, entities: list[dict[str, Any]]) -> None:
-        self._run(lambda client: client.upsert(self._collection, entities, timeout=self._timeout_s))
+        upserts = self._upserts
+        self._run(lambda client: put_entities(client, self._collection, entities, self._timeout_s, upserts=upserts))
 
     def _write_record(self, position: int) -> None:
         record = record_entity(position, self._note)
@@ -241,6 +249,7 @@ class MilvusVectorIndex:
             version = self._connection.run(lambda client: client.get_server_version(timeout=self._timeout_s))
             # A real server seals by itself and limits how often it may be asked; Lite scans what is unsealed in Python.
             self._seals = str(version).startswith("milvus_lite")
+            self._upserts = upserts_by_partition_key(str(version))
             record = self._connection.run(self._opened)
             if record is None:
                 self._create()
