@@ -96,13 +96,17 @@ def standing(state: CubeState, version: int) -> list[Memory]:
 
 
 def squashed(state: CubeState, version: int, memories: Iterable[Memory]) -> Iterator[ArchivedEvent]:
-    """What an archive without history holds: the creation of the cube, then every memory added once, as it stands."""
+    """What an archive without history holds: the creation of the cube, then every memory added once, as it stands. The
+    memories that a fork has of its origin are older than the fork itself: the creation is as old as the oldest memory.
+    """
+    held = list(memories)
+    created_at_us = min([state.created_at_us, *(memory.recorded_at_us for memory in held[:1])])
     _, name, policy = max(meta for meta in state.meta_history if meta[0] <= version)
     origin = state.imported.get("origin")
     owner = state.owner if origin is None else origin["content"].get("owner", "")
     content = encode_content({"owner": owner, "name": name, "policy": policy})
-    yield ArchivedEvent(1, EventType.CUBE_CREATED.value, "", 0, state.created_at_us, "", content)
-    for number, memory in enumerate(memories, start=2):
+    yield ArchivedEvent(1, EventType.CUBE_CREATED.value, "", 0, created_at_us, "", content)
+    for number, memory in enumerate(held, start=2):
         yield ArchivedEvent(
             version=number,
             type=EventType.MEMORY_ADDED.value,

@@ -10,6 +10,7 @@ import pytest
 from actors.errors import AlreadyExists, CubeNotFound, Forbidden, MemosError, Overloaded, Unavailable, VersionNotFound
 from actors.memory.governance import Caller, Role
 from actors.memory.requests import ExportCube, ImportCube, ListMemories, Moment, NewCube
+from actors.memory.time_requests import ForkCube
 from tests.unit.archives import exported, imported, in_pieces, members_of, storied, without_timestamps
 from tests.unit.gateway_rig import GatewayRig, runs
 from tests.unit.hosts import query, texts
@@ -31,6 +32,18 @@ async def test_what_is_exported_imported_and_exported_again_is_the_same_to_the_b
         assert (view.owner, view.name, view.grants) == ("bob", "At home again", {"bob": "owner"})
         assert without_timestamps(again) == without_timestamps(first)
         assert len(first) == len(again)
+
+
+@runs
+async def test_a_fork_is_younger_than_its_memories_and_comes_back_without_history_too(rig: GatewayRig) -> None:
+    await storied(rig.gateway, rig.root)
+    await rig.gateway.fork_cube(rig.root, "home", ForkCube("branch", Moment(version=4)))
+    for history in (True, False):
+        first = await exported(rig.gateway, rig.root, "branch", ExportCube(history=history))
+        view = await imported(rig.gateway, rig.root, first, f"copy-{history}")
+        again = await exported(rig.gateway, rig.root, view.id, ExportCube(history=history))
+        assert without_timestamps(again) == without_timestamps(first)
+        assert view.counts == (await rig.gateway.read_cube(rig.root, "branch")).counts
 
 
 @runs
