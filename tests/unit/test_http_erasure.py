@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from actors.memory.erasure import Receipt
+from serve import rendering
 from serve.cli.main import memos
 from serve.cli.session import Session
 from serve.client import MemosClient
@@ -101,3 +103,8 @@ def test_the_client_and_the_command_line_erase(edge: Edge, tmp_path: Path) -> No
     assert shell(second, "--erase", said="n\n")[0] == 1
     assert shell(second, "--erase", "--yes")[1].startswith("1 memories erased, 0 that were derived from them")
     assert json.loads(shell(second, "--erase", "--yes", "--json")[1])["erased"] == [second]
+
+
+def test_a_receipt_names_each_memory_once_however_many_forks_had_it() -> None:
+    said = Receipt("home", ("mem_1",), (("f", "mem_1"), ("g", "mem_1"), ("g", "mem_2")), (), 0)
+    assert rendering.receipt(said)["derived"] == ["mem_1", "mem_2"]
