@@ -91,7 +91,8 @@ def archive_of(shard: ShardArchives, cube: CubeAt) -> Iterator[bytes]:
 
 def _events(shard: ShardArchives, cube: CubeAt) -> Iterator[ArchivedEvent]:
     if cube.memories is None:
-        return map(archived, shard.events(cube.state.cube_id, cube.version))
+        origin = origin_of(cube.state)
+        return (archived(event, origin) for event in shard.events(cube.state.cube_id, cube.version))
     return squashed(cube.state, cube.version, cube.memories)
 
 

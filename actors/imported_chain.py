@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from actors.errors import RequestTooLarge
 from actors.memory.archive_check import refused
-from actors.memory.archive_events import ArchivedEvent, Import, payload_of
+from actors.memory.archive_events import ArchivedEvent, Import, payload_of, renamed
 from actors.memory.archive_format import Manifest
 from actors.memory.archive_rules import ImportRules
 from actors.memory.cube import CubeState
@@ -104,6 +104,8 @@ class ImportedChain:
         content, principal = row.content or b"{}", row.principal or importer
         if type is EventType.CUBE_CREATED:
             type, content, principal = EventType.CUBE_IMPORTED, self._first(row), importer
+        else:
+            content = renamed(content, self.manifest.cube_id, self._as.cube_id)
         event = seal_content(
             self._key,
             cube_id=self._as.cube_id,

@@ -163,9 +163,13 @@ class Gateway(LineageCalls):
         return await self._shown(caller, cube_id)
 
     async def remove_grant(self, caller: Caller, cube_id: str, principal: str) -> CubeView:
-        """In force when it returns."""
-        await self._push(cube_id, await self._system("remove_grant", caller, cube_id, principal))
-        return await self._shown(caller, cube_id)
+        """In force when it returns. Who takes its own role away sees the cube for the last time."""
+        before = await self._shown(caller, cube_id) if principal == caller.principal else None
+        access = await self._system("remove_grant", caller, cube_id, principal)
+        await self._push(cube_id, access)
+        if before is None:
+            return await self._shown(caller, cube_id)
+        return replace(before, grants={name: role for name, role in before.grants.items() if name != principal})
 
     # memories
 

@@ -136,7 +136,7 @@ def receipt(said: Receipt) -> JsonObject:
     return {
         "cube": said.cube_id,
         "erased": list(said.erased),
-        "derived": [memory_id for _, memory_id in said.derived],
+        "derived": list(dict.fromkeys(memory_id for _, memory_id in said.derived)),  # forks have the same ids
         "places": places,
         "at": format_time(said.at_us),
     }

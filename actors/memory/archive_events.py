@@ -13,7 +13,7 @@ from typing import Any
 
 from actors.memory.cube import CubeState
 from actors.memory.events import Event, EventType, encode_content
-from actors.memory.item import Memory, to_fields
+from actors.memory.item import Memory, owned, to_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,23 @@ def origin_of(state: CubeState) -> str:
     return origin
 
 
-def archived(event: Event) -> ArchivedEvent:
-    """What an archive with history holds of an event."""
+def renamed(content: bytes, old: str, new: str) -> bytes:
+    """The content of an event of the cube `old` as one of the cube `new`: memories of its own that it says to be
+    derived from are named in that one. So they are found again when one of them is to be erased.
+    """
+    if old == new or b'"derived_from"' not in content:
+        return content
+    payload = payload_of(content)
+    for fields in (payload, payload.get("set")):
+        if isinstance(fields, dict) and "derived_from" in fields:
+            fields["derived_from"] = [
+                [new if cube_id == old else cube_id, *rest] for cube_id, *rest in fields["derived_from"]
+            ]
+    return encode_content(payload)
+
+
+def archived(event: Event, cube_id: str) -> ArchivedEvent:
+    """What an archive with history of the cube `cube_id` holds of an event."""
     type, principal, payload = event.type.value, event.principal, event.payload()
     if event.type is EventType.CUBE_FORKED:  # what came before it is in the archive: it is one more change
         type, payload = EventType.CUBE_CHANGED.value, {name: payload[name] for name in ("name", "policy")}
@@ -84,7 +99,7 @@ def archived(event: Event) -> ArchivedEvent:
         memory_version=event.memory_version,
         recorded_at_us=event.recorded_at_us,
         principal=principal,
-        content=None if event.content is None else encode_content(payload),
+        content=None if event.content is None else renamed(encode_content(payload), event.cube_id, cube_id),
     )
 
 
@@ -96,13 +111,17 @@ def standing(state: CubeState, version: int) -> list[Memory]:
 
 
 def squashed(state: CubeState, version: int, memories: Iterable[Memory]) -> Iterator[ArchivedEvent]:
-    """What an archive without history holds: the creation of the cube, then every memory added once, as it stands."""
+    """What an archive without history holds: the creation of the cube, then every memory added once, as it stands. The
+    memories that a fork has of its origin are older than the fork itself: the creation is as old as the oldest memory.
+    """
+    held = list(memories)
+    created_at_us = min([state.created_at_us, *(memory.recorded_at_us for memory in held[:1])])
     _, name, policy = max(meta for meta in state.meta_history if meta[0] <= version)
     origin = state.imported.get("origin")
     owner = state.owner if origin is None else origin["content"].get("owner", "")
     content = encode_content({"owner": owner, "name": name, "policy": policy})
-    yield ArchivedEvent(1, EventType.CUBE_CREATED.value, "", 0, state.created_at_us, "", content)
-    for number, memory in enumerate(memories, start=2):
+    yield ArchivedEvent(1, EventType.CUBE_CREATED.value, "", 0, created_at_us, "", content)
+    for number, memory in enumerate(held, start=2):
         yield ArchivedEvent(
             version=number,
             type=EventType.MEMORY_ADDED.value,
@@ -110,7 +129,7 @@ def squashed(state: CubeState, version: int, memories: Iterable[Memory]) -> Iter
             memory_version=memory.version,
             recorded_at_us=memory.recorded_at_us,
             principal="",
-            content=encode_content(to_fields(memory)),
+            content=encode_content(to_fields(owned(memory, origin_of(state)))),
         )
 
 

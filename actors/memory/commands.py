@@ -14,7 +14,7 @@ from actors.memory.events import EventType
 from actors.memory.governance import Action
 from actors.memory.identity import RandomBytes, keyed_digest, new_id
 from actors.memory.item import Form, Memory, Reference, from_fields, to_fields
-from actors.memory.lifecycle import State, check_mutable, check_transition
+from actors.memory.lifecycle import TRANSITIONS, State, check_mutable, check_transition
 from actors.memory.merging import (
     EXACT_REPEAT,
     MergeMemory,
@@ -180,6 +180,9 @@ def _check_interval(after: Mapping[str, Any]) -> None:
 def move(draft: CubeDraft, origin: Origin, request: MoveMemory, allow: Allow) -> Memory:
     """Record a requested transition, when the table and the caller's role allow it."""
     memory = existing(draft, request.memory_id)
+    if memory.state in request.not_from:
+        allow(Action.ARCHIVE)
+        check_mutable(memory.id, memory.state)
     allow(_action_of(memory.state, request.to))
     if request.to is State.MERGED and request.into:
         return merge(draft, origin, MergeMemory(memory.id, request.into, request.absorption, request.reason))
@@ -192,7 +195,7 @@ def move(draft: CubeDraft, origin: Origin, request: MoveMemory, allow: Allow) ->
 
 
 def _action_of(state: State, to: State) -> Action:
-    if state is State.FROZEN:
+    if state is State.FROZEN and to in TRANSITIONS[state]:
         return Action.UNFREEZE
     if to is State.FROZEN:
         return Action.FREEZE

@@ -157,7 +157,7 @@ def fold_tombstone(state: Erasable, event: Event) -> RowChange:
     payload = event.payload()
     revisions = state.history.get(event.memory_id, [])
     if revisions:
-        state.relations.forget(state.history, event.memory_id)
+        state.held_bytes -= state.relations.forget(state.history, event.memory_id)
         if state.repeats is not None:
             state.repeats.forget(revisions[-1][1])
         del state.history[event.memory_id]

@@ -72,11 +72,19 @@ class Relations:
             self._count(memory_id, after, 1, history, self.repeats)
         return taken
 
-    def forget(self, history: History, memory_id: str) -> None:
-        """Take a memory that is about to leave the history out of the counts."""
-        last = history[memory_id][-1][1]
-        self._count(memory_id, last, -1, history, self.repeats)
+    def forget(self, history: History, memory_id: str) -> int:
+        """Take a memory that is about to leave the history out of the counts, and out of the lists of those that it
+        named; the bytes that they took.
+        """
+        revisions = history[memory_id]
+        self._count(memory_id, revisions[-1][1], -1, history, self.repeats)
         self.repeats.pop(memory_id, None)
+        freed = 0
+        for _, memory in revisions:
+            freed += _remove(self.absorbed, memory.links.into, memory_id)
+            freed += sum(_remove(self.contradicted, other, memory_id) for other in memory.links.contradicts)
+            freed += sum(_remove(self.derived, source, memory_id) for source in _sources_of(memory))
+        return freed
 
     def _recount(self, history: History) -> None:
         self.repeats = {}
@@ -151,3 +159,15 @@ def _append(table: dict[str, list[str]], of: str, memory_id: str) -> int:
         return LIST_BYTES + ENTRY_BYTES
     held.append(memory_id)
     return ENTRY_BYTES
+
+
+def _remove(table: dict[str, list[str]], of: str, memory_id: str) -> int:
+    held = table.get(of, [])
+    try:
+        held.remove(memory_id)
+    except ValueError:
+        return 0
+    if held:
+        return ENTRY_BYTES
+    del table[of]
+    return LIST_BYTES + ENTRY_BYTES

@@ -125,6 +125,8 @@ class MoveMemory:
     reason: str = ""
     into: str = ""
     absorption: Absorption = Absorption.DUPLICATE
+    not_from: frozenset[State] = frozenset()
+    """States in which the memory stays, although the table has the step: a delete is no way to unfreeze."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,8 @@ async def delete_memory(
     erase: EraseQuery = False,
     body: DeleteBody | None = None,
 ) -> JsonAnswer:
-    """Archive a memory: out of retrieval, kept, can be revived. The reason may be in the query or in a body.
+    """Archive a memory: out of retrieval, kept, can be revived. The reason may be in the query or in a body. A frozen
+    one stays: a governor unfreezes it with a transition.
 
     With `erase=true` its content goes for good, from every place that the system holds, with what was derived from it;
     the answer is a receipt, and a repeat answers the same one. It takes a curator; a governor and a reason, where
@@ -119,7 +120,8 @@ async def delete_memory(
     if erase:
         receipt = await services.backend.erase_memories(caller, cube, EraseMemories((id,), said))
         return JsonAnswer(rendering.receipt(receipt))
-    found = await services.backend.move_memory(caller, cube, MoveMemory(id, State.ARCHIVED, said))
+    archived = MoveMemory(id, State.ARCHIVED, said, not_from=frozenset({State.FROZEN}))
+    found = await services.backend.move_memory(caller, cube, archived)
     return JsonAnswer(rendering.memory(found))
 
 

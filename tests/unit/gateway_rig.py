@@ -101,7 +101,8 @@ class Embedding:
 class GatewayRig:
     """`restart(host)` is what Ray does after a host died."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: ShardLimits | None = None) -> None:
+        self.limits = limits or ShardLimits(index_wait_s=2.0)
         self.system = SystemBench()
         self.storage = {n: PlainStorage() for n in range(SHARDS)}
         self.snapshots = {n: PlainSnapshots() for n in range(SHARDS)}
@@ -124,6 +125,13 @@ class GatewayRig:
         host = CubeHost(spec, self._open_shard, lambda n: plain_audit(self.audited[n]), self.system.host, SystemClock())
         self.parts[host_name(number)] = closed_with_the_test(host)
 
+    def restart_all(self) -> None:
+        """The system host too: the whole instance, on the storage that it left."""
+        self.system.crash()
+        self.parts[SYSTEM] = self.system.host
+        for number in range(HOSTS):
+            self.restart(number)
+
     def _open_shard(self, number: int, budget: MemoryBudget) -> Shard:
         parts = ShardParts(
             journal=PlainJournal(self.storage[number], KEY),
@@ -134,7 +142,7 @@ class GatewayRig:
             clock=SystemClock(),
             sealer=Sealer(KEY, secrets.token_bytes),
         )
-        return Shard(number, parts, ShardLimits(index_wait_s=2.0))
+        return Shard(number, parts, self.limits)
 
     def owner(self, cube_id: str) -> str:
         return host_name(self.topology.host_of(cube_id))

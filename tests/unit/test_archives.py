@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from actors.errors import AlreadyExists, CubeNotFound, Forbidden, MemosError, Overloaded, Unavailable, VersionNotFound
+from actors.memory.erasure import EraseMemories
 from actors.memory.governance import Caller, Role
-from actors.memory.requests import ExportCube, ImportCube, ListMemories, Moment, NewCube
+from actors.memory.item import Reference
+from actors.memory.requests import AddMemories, ExportCube, ImportCube, ListMemories, Moment, NewCube, NewMemory
+from actors.memory.time_requests import ForkCube
 from tests.unit.archives import exported, imported, in_pieces, members_of, storied, without_timestamps
 from tests.unit.gateway_rig import GatewayRig, runs
 from tests.unit.hosts import query, texts
@@ -31,6 +34,39 @@ async def test_what_is_exported_imported_and_exported_again_is_the_same_to_the_b
         assert (view.owner, view.name, view.grants) == ("bob", "At home again", {"bob": "owner"})
         assert without_timestamps(again) == without_timestamps(first)
         assert len(first) == len(again)
+
+
+@runs
+async def test_a_fork_is_younger_than_its_memories_and_comes_back_without_history_too(rig: GatewayRig) -> None:
+    await storied(rig.gateway, rig.root)
+    await rig.gateway.fork_cube(rig.root, "home", ForkCube("branch", Moment(version=4)))
+    for history in (True, False):
+        first = await exported(rig.gateway, rig.root, "branch", ExportCube(history=history))
+        view = await imported(rig.gateway, rig.root, first, f"copy-{history}")
+        again = await exported(rig.gateway, rig.root, view.id, ExportCube(history=history))
+        assert without_timestamps(again) == without_timestamps(first)
+        assert view.counts == (await rig.gateway.read_cube(rig.root, "branch")).counts
+
+
+@runs
+async def test_what_was_derived_goes_with_its_source_in_an_imported_cube_too(rig: GatewayRig) -> None:
+    gateway = rig.gateway
+    await gateway.create_cube(rig.root, NewCube("home"))
+    [source] = (await gateway.add(rig.root, "home", texts("the tram leaves at nine"))).memories
+    derived = NewMemory("so be there early", derived_from=(Reference("", source.id, 0),))
+    [answer] = (await gateway.add(rig.root, "home", AddMemories((derived,)))).memories
+    await gateway.fork_cube(rig.root, "home", ForkCube("branch"))
+    for origin in ("home", "branch"):
+        for history in (True, False):
+            archive = await exported(gateway, rig.root, origin, ExportCube(history=history))
+            copy = (await imported(gateway, rig.root, archive, f"{origin}-{history}")).id
+            found = await gateway.read_memory(rig.root, copy, answer.id, None)
+            assert found.derived_from == (Reference(copy, source.id, 1),)
+            again = await exported(gateway, rig.root, copy, ExportCube(history=history))
+            assert without_timestamps(again) == without_timestamps(archive)
+            receipt = await gateway.erase_memories(rig.root, copy, EraseMemories((source.id,), "asked"))
+            assert receipt.derived == ((copy, answer.id),)
+    assert (await gateway.read_memory(rig.root, "home", answer.id, None)).text == "so be there early"
 
 
 @runs

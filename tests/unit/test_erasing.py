@@ -20,7 +20,8 @@ from actors.memory.events import Event, EventType
 from actors.memory.governance import Action
 from actors.memory.item import Form, Memory, Reference
 from actors.memory.lifecycle import State
-from actors.memory.merging import SplitMemory, split
+from actors.memory.merging import MergeMemory, SplitMemory, link, merge, split
+from actors.memory.relations import Relations
 from actors.memory.requests import AddMemories, ChangeMemory, Moment, MoveMemory, NewMemory
 from actors.memory.sources import absorbed
 from actors.memory.time_commands import roll_back
@@ -208,3 +209,15 @@ def test_a_fold_of_emptied_events_is_the_state_as_it_was(steps: list[tuple[str, 
     again = state_of(json.loads(json.dumps(snapshot_of(refolded))))
     _same(again, refolded)
     assert again.erased == cube.state.erased
+
+
+def test_no_list_of_what_became_of_others_names_an_erased_memory() -> None:
+    cube = HandDriven()
+    source, other = _add(cube, "the tram leaves at nine"), _add(cube, "the tram leaves at ten")
+    derived = _add(cube, "so be there early", source)
+    cube.run(lambda d, o: link(d, o, derived, other, 0.9, ""))
+    cube.run(lambda d, o: merge(d, o, MergeMemory(derived, other)))
+    held = cube.state.held_bytes
+    _erase(cube, derived)
+    assert cube.state.relations == Relations.of(cube.state.history) == Relations()
+    assert cube.state.held_bytes < held

@@ -125,6 +125,19 @@ async def test_a_grant_holds_when_it_returns_and_its_end_too(rig: GatewayRig) ->
 
 
 @runs
+async def test_who_takes_its_own_role_away_is_answered_once_more(rig: GatewayRig) -> None:
+    ann = await rig.principal("ann")
+    await created(rig, "c")
+    await rig.gateway.put_grant(rig.root, "c", "ann", Role.READER)
+    with pytest.raises(Forbidden):
+        await rig.gateway.remove_grant(ann, "c", "ann")
+    await rig.gateway.put_grant(rig.root, "c", "ann", Role.OWNER)
+    assert (await rig.gateway.remove_grant(ann, "c", "ann")).grants == {"root": "owner"}
+    with pytest.raises(CubeNotFound):
+        await rig.gateway.remove_grant(ann, "c", "ann")
+
+
+@runs
 async def test_an_archived_cube_is_gone_at_once(rig: GatewayRig) -> None:
     await created(rig, "c")
     await rig.gateway.add(rig.root, "c", texts("x"))

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from actors.memory.erasure import Receipt
+from serve import rendering
 from serve.cli.main import memos
 from serve.cli.session import Session
 from serve.client import MemosClient
@@ -53,6 +55,20 @@ def test_who_may_not_erase_is_told_and_nothing_is_changed(edge: Edge) -> None:
     check_problem(edge.call("DELETE", f"{ADD}/mem_unknown?erase=true"), 404, "memory-not-found")
 
 
+def test_a_delete_is_no_way_to_unfreeze_nor_is_a_step_that_no_table_has(edge: Edge) -> None:
+    [memory_id] = edge.cube("home", "one")
+    path = f"{ADD}/{memory_id}"
+    edge.call("PUT", "/v1/cubes/home/grants/rita", json={"role": "curator"})
+    edge.call("POST", f"{path}/transition", json={"to": "frozen"})
+    for key in ("root-key", "rita-key"):
+        check_problem(edge.call("DELETE", path, key=key), 409, "frozen")
+        again = edge.call("POST", f"{path}/transition", key=key, json={"to": "frozen"})
+        assert check_problem(again, 409, "transition-refused")["allowed"] == ["activated", "archived"]
+    check_problem(edge.call("POST", f"{path}/transition", key="rita-key", json={"to": "archived"}), 403, "forbidden")
+    assert edge.call("GET", path).json()["state"] == "frozen"
+    assert edge.call("POST", f"{path}/transition", key="root-key", json={"to": "archived"}).status_code == 200
+
+
 def test_retention_says_what_is_due_and_does_it(edge: Edge) -> None:
     edge.cube("home")
     text = {"text": "old", "expires_at": "2020-01-01T00:00:00Z"}
@@ -87,3 +103,8 @@ def test_the_client_and_the_command_line_erase(edge: Edge, tmp_path: Path) -> No
     assert shell(second, "--erase", said="n\n")[0] == 1
     assert shell(second, "--erase", "--yes")[1].startswith("1 memories erased, 0 that were derived from them")
     assert json.loads(shell(second, "--erase", "--yes", "--json")[1])["erased"] == [second]
+
+
+def test_a_receipt_names_each_memory_once_however_many_forks_had_it() -> None:
+    said = Receipt("home", ("mem_1",), (("f", "mem_1"), ("g", "mem_1"), ("g", "mem_2")), (), 0)
+    assert rendering.receipt(said)["derived"] == ["mem_1", "mem_2"]
