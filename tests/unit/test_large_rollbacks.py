@@ -18,6 +18,7 @@ from actors.memory.cube_snapshots import snapshot_of
 from actors.memory.erasing import erase
 from actors.memory.erasure import EraseMemories
 from actors.memory.forking import cut
+from actors.memory.intervals import begun_at
 from actors.memory.item import copied
 from actors.memory.lifecycle import State
 from actors.memory.requests import AddMemories, ChangeMemory, ListMemories, Moment, NewMemory
@@ -45,6 +46,13 @@ def back(cube: HandDriven, to: int) -> None:
     cube.run(lambda d, o: roll_back(d, o, Moment(version=to), "wrong"))
 
 
+def folded_anew(cube: HandDriven) -> CubeState:
+    folded = CubeState("c")
+    for event in cube.events:
+        folded.apply(event)
+    return folded
+
+
 def change_of_the_last_event(cube: HandDriven) -> tuple[RowChange, CubeState]:
     again = CubeState("c")
     for event in cube.events[:-1]:
@@ -68,9 +76,7 @@ def test_what_a_command_found_is_what_a_fold_finds_also_when_the_clock_went_back
     back(cube, 4)
     back(cube, 1)
     assert cube.state.foreseen is None
-    folded = CubeState("c")
-    for event in cube.events:
-        folded.apply(event)
+    folded = folded_anew(cube)
     assert snapshot_of(folded) == snapshot_of(cube.state)
     assert (folded.rows, folded.tally, folded.relations) == (cube.state.rows, cube.state.tally, cube.state.relations)
     assert folded.held_bytes == cube.state.held_bytes
@@ -79,16 +85,18 @@ def test_what_a_command_found_is_what_a_fold_finds_also_when_the_clock_went_back
 def test_what_was_foreseen_is_not_taken_for_another_event() -> None:
     cube, ids = filled(2)
 
-    def fails(draft: Any, origin: Any) -> None:
+    def rewound(draft: Any, origin: Any) -> None:
         length, version, head = len(draft.events), draft.version, draft.head
         roll_back(draft, origin, Moment(version=1), "")
         draft.rewind(length, version, head)
         change(draft, origin, ChangeMemory(ids[0], {"text": "coffee"}))
         roll_back(draft, origin, Moment(version=3), "")
 
-    cube.run(fails)
+    cube.run(rewound)
     assert [memory.text for memory in cube.state.memories(None)] == ["tea 0", "tea 1"]
     assert {memory.state for memory in cube.state.memories(None)} == {State.ACTIVATED}
+    cube.run(lambda d, o: [roll_back(d, o, Moment(version=to), "") for to in (1, 3, 2)])
+    assert snapshot_of(folded_anew(cube)) == snapshot_of(cube.state)
 
 
 def test_a_repeat_that_comes_behind_a_rollback_is_found_in_the_same_commit_and_later() -> None:
@@ -191,6 +199,9 @@ def test_the_intervals_of_a_version_are_those_that_had_begun() -> None:
     early = rows.known_at(4)
     assert sorted((one.row, one.since, one.first) for one in early) == [(0, 2, True), (2, 4, True)]
     assert early[0:1] == [early[0]]
+    for known in (early, rows.known_at(version)):
+        for row in range(3):
+            assert begun_at(known, row) == begun_at(list(known), row)
 
 
 def test_a_queue_gives_what_was_put_in_whatever_the_parts() -> None:
