@@ -282,6 +282,8 @@ def row_key(memory: Memory) -> tuple[str, tuple[str, ...] | None]:
 
 
 def same_row(one: Memory, other: Memory) -> bool:
+    if one.text is other.text and one.speaker is other.speaker and one.screening is other.screening:
+        return True  # two moments of a memory between which its text was not touched: no need to make it twice
     return row_key(one) == row_key(other)
 
 
