@@ -77,6 +77,7 @@ bench: setup  ## the acceptance runs, about an hour; LOCOMO=PATH names LoCoMo's 
 	done; \
 	if [ -n "$(LOCOMO)" ]; then $(BIN)/python -m jobs.bench.locomo "$${reach[@]}" --path "$(LOCOMO)" --json $(RESULTS)/locomo.json; \
 	else echo "LoCoMo is left out: its licence keeps it out of the repository. Name the file: make bench LOCOMO=PATH"; fi; \
+	$(BIN)/python -m jobs.bench.timetravel "$${reach[@]}" $(if $(LOCOMO),--path "$(LOCOMO)") --json $(RESULTS)/timetravel.json; \
 	$(BIN)/python -m jobs.bench.kills "$${reach[@]}" --rounds 20 --json $(RESULTS)/kills.json
 
 constraints: setup  ## write down the versions that are installed now

@@ -27,7 +27,7 @@ from actors.memory.ports import Clock, Mask
 from actors.memory.repeats import may_absorb
 from actors.memory.similarity import THRESHOLDS, MergeThresholds
 from actors.open_cubes import OpenCube
-from actors.row_deltas import RowDelta
+from actors.row_deltas import RowDelta, of_new_rows
 from actors.vector_sources import Lineage, VectorSources
 
 R = TypeVar("R")
@@ -144,12 +144,12 @@ class Consolidator:
 
     # in the background
 
-    def feed(self, deltas: Iterable[RowDelta]) -> None:
+    def feed(self, deltas: Sequence[RowDelta]) -> None:
         """Rows that were opened for the first time. Never blocks: a row is a number here."""
         if self._pace.share <= 0:
             return
         with self._guard:
-            for delta in deltas:
+            for delta in of_new_rows(deltas):
                 new = delta.opened is not None and delta.opened.place is not None
                 if delta.opened is not None and new and self._count < self._pace.waiting:
                     self._waiting.setdefault(delta.cube_id, []).append(delta.opened.row)

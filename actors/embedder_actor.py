@@ -50,6 +50,7 @@ class EmbedderActor:
             "model": self._embedder.model_id,
             "dimension": self._embedder.dimension,
             "waiting": self._embedder.waiting,
+            "embedded": self._embedder.embedded,
         }
 
     @ray.method(concurrency_group=HEALTH)

@@ -10,7 +10,7 @@ from actors.memory.analysis import terms_of
 from actors.memory.ports import Embedder, LexicalDocument, LexicalIndex, VectorIndex
 from actors.memory.ranking import DENSE, LEXICAL
 from actors.memory.rows import EVERY_ROW
-from actors.row_deltas import NO_POSITION, RowDelta
+from actors.row_deltas import NO_POSITION, RowDelta, of_new_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,10 @@ class Lane(Protocol):
     """How long work may gather, from its first piece on."""
     note: str
     """What the index said of the last rows that it forgot."""
+
+    def wanted(self, deltas: Sequence[RowDelta]) -> Sequence[RowDelta]:
+        """Those of an event's deltas that the lane has to see, the last of them always."""
+        ...
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
         """Make the rows searchable before it returns; repeatable, when it raised half way."""
@@ -95,6 +99,9 @@ class DenseLane:
         self._position = NO_POSITION
         self.note = ""
 
+    def wanted(self, deltas: Sequence[RowDelta]) -> Sequence[RowDelta]:
+        return of_new_rows(deltas)
+
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
         erased = erased_rows(deltas)
         forgotten = erased_places(deltas)
@@ -134,6 +141,9 @@ class LexicalLane:
         self._lexical = lexical
         self._position = NO_POSITION
         self.note = ""
+
+    def wanted(self, deltas: Sequence[RowDelta]) -> Sequence[RowDelta]:
+        return deltas
 
     def project(self, deltas: Sequence[RowDelta], position: int) -> None:
         reached = max(self._position, position, self._lexical.position)

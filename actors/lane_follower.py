@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Sequence
 
+from actors.delta_queue import DeltaQueue
 from actors.index_lanes import Lane, ProjectorPace
-from actors.row_deltas import RowDelta
+from actors.row_deltas import RowDelta, marks
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +21,12 @@ class Follower:
         self.failure = ""
         self._pace = pace
         self._changed = changed
-        self._queue: deque[RowDelta] = deque()
+        self._queue = DeltaQueue()
         self._fed: dict[str, int] = {}
         """Cube -> newest version in the queue; a cube without an entry has nothing waiting."""
         self._done: dict[str, int] = {}
         self._replaying = False
-        self._held: list[RowDelta] = []
+        self._held = DeltaQueue()
         """Committed while a replay is being fed. It goes behind it, or its positions would hide what is missed."""
         self._replayed: RowDelta | None = None
         """The end of a replay, as long as it waits in the queue."""
@@ -41,29 +40,32 @@ class Follower:
 
     # called with the condition held
 
-    def feed(self, deltas: Iterable[RowDelta]) -> None:
+    def feed(self, deltas: Sequence[RowDelta]) -> None:
+        wanted = self.lane.wanted(deltas)
         if self._replaying:
-            self._held.extend(deltas)
+            self._held.append(wanted)
         else:
-            self._append(deltas)
+            self._append(wanted)
 
     def begin_replay(self) -> None:
         """Until the replay ends, no version counts as reached: what was missed is not known yet."""
         self._replaying = True
 
-    def replay(self, deltas: Iterable[RowDelta]) -> None:
+    def replay(self, deltas: Sequence[RowDelta]) -> None:
         """What was missed, in order of version within a cube. Versions may come twice, here and by `feed`."""
         self._append(deltas)
 
     def end_replay(self, reached: RowDelta) -> None:
         """All that was missed up to `reached`'s position is fed."""
         self._replayed = reached
-        self._append([reached, *self._held])
-        self._held, self._replaying = [], False
+        self._append([reached])
+        for deltas in self._held.parts():
+            self._append(deltas)
+        self._held, self._replaying = DeltaQueue(), False
 
-    def _append(self, deltas: Iterable[RowDelta]) -> None:
-        for delta in deltas:
-            self._queue.append(delta)
+    def _append(self, deltas: Sequence[RowDelta]) -> None:
+        self._queue.append(deltas)
+        for delta in marks(deltas):
             if delta.cube_id not in self._fed:
                 self._done[delta.cube_id] = delta.version - 1
             self._fed[delta.cube_id] = max(delta.version, self._fed.get(delta.cube_id, 0))
@@ -134,8 +136,7 @@ class Follower:
             if self._queue and self.lane.linger_s:
                 self._changed.wait_for(self._gathered, self.lane.linger_s)
             self._hurried = False
-            batch = list(islice(self._queue, self.lane.batch))
-            return batch, self._stopping
+            return self._queue.head(self.lane.batch), self._stopping
 
     def _gathered(self) -> bool:
         return self._hurried or self._stopping or len(self._queue) >= self.lane.batch
@@ -150,8 +151,8 @@ class Follower:
 
     def _finish(self, batch: list[RowDelta]) -> None:
         self.failure = ""
+        self._queue.drop(len(batch))
         for delta in batch:
-            self._queue.popleft()
             if delta is self._replayed:
                 self._replayed = None
             if delta.cube_id in self._fed:  # not when it came twice, and was done the first time

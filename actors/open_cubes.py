@@ -9,19 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 
 import orjson
 
+from actors.collecting import making
 from actors.covered_rows import CoveredRows
 from actors.errors import Corrupted
 from actors.forks import base_of
 from actors.memory.cube import CubeState
 from actors.memory.cube_snapshots import SNAPSHOT_FORMAT, snapshot_of, state_of
-from actors.memory.erasure import blank_rows
+from actors.memory.erasure import blank_rows, without_receipt
 from actors.memory.events import Event, EventType
 from actors.memory.footprint import event_bytes
 from actors.memory.forking import begin, begin_erased
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 Fold = Callable[[str], Iterable[Event]]
 """Every event of a cube from the journal: the way out when its snapshot cannot be read."""
 
+
+_STORED_BYTES = 200
+"""A memory in a snapshot, at least."""
 
 Captured = tuple[str, CubeState | None, list[Event]]
 """A cube of the tail: its id, a copy of its state if it is open, and its events since the last snapshot."""
@@ -159,10 +163,11 @@ class OpenCubes:
     def _load_with(self, cube_id: str, tail: list[Event]) -> CubeState:
         """The cube's snapshot, and the events of `tail` on it; from the journal alone when the snapshot is damaged."""
         try:
-            stored = self._snapshots.read(cube_id)
-            data = None if stored is None else orjson.loads(stored)
-            older = data is not None and data["format"] < SNAPSHOT_FORMAT
-            state = CubeState(cube_id) if data is None or older else state_of(data)
+            stored = self._snapshots.read(cube_id) or b""
+            with making(len(stored) // _STORED_BYTES):
+                data = orjson.loads(stored) if stored else None
+                older = data is not None and data["format"] < SNAPSHOT_FORMAT
+                state = CubeState(cube_id) if data is None or older else state_of(data)
             if older:  # of an earlier version: the next snapshot writes it as this one does
                 tail = self._folded(state, tail)
         except Corrupted as damaged:
@@ -220,9 +225,9 @@ class OpenCubes:
             self._extend(events)
             cubes = {event.cube_id: self._open[event.cube_id] for event in events}
         bases = {e.cube_id: base_of(e, self.pinned) for e in events if e.type is EventType.CUBE_FORKED}
-        for cube_id, together in groupby(events, key=lambda event: event.cube_id):
-            cube = cubes[cube_id]
-            with cube.lock:
+        for cube_id, group in groupby(events, key=lambda event: event.cube_id):
+            cube, together = cubes[cube_id], list(group)
+            with cube.lock, making(_reach(cube.state, together)):
                 if cube_id in bases:
                     begin(cube.state, bases.pop(cube_id))
                 changes += [(event, cube.state.apply(event)) for event in together]
@@ -253,7 +258,8 @@ class OpenCubes:
         cube_id, state, events = captured
         if state is None:
             state = self._load_with(cube_id, events)
-        return cube_id, orjson.dumps(snapshot_of(state))
+        with making(len(state.history)):
+            return cube_id, orjson.dumps(snapshot_of(state))
 
     def trim(self, position: int) -> None:
         """Forget the tail up to a journal position that the snapshots now reach."""
@@ -270,7 +276,7 @@ class OpenCubes:
     def unfinished(self) -> list[str]:
         """Cubes with an erasure in the tail that has no receipt there."""
         with self._guard:
-            begun = {c: _without_receipt(events) for c, events in self._tail.items()}
+            begun = {c: without_receipt(events) for c, events in self._tail.items()}
         return [cube_id for cube_id, roots in begun.items() if roots]
 
     def status(self) -> dict[str, int]:
@@ -282,14 +288,7 @@ class OpenCubes:
             }
 
 
-def _without_receipt(events: Iterable[Event]) -> set[str]:
-    """The roots of erasures that began among the events, and did not end there."""
-    roots: set[str] = set()
-    for event in events:
-        if event.type is EventType.MEMORY_ERASED:
-            roots.add(event.payload()["root"])
-        elif event.type is EventType.CUBE_ERASED:
-            roots.add(event.cube_id)
-        elif event.type is EventType.ERASURE_COMPLETED:
-            roots.discard(event.payload()["root"])
-    return roots
+def _reach(state: CubeState, events: Sequence[Event]) -> int:
+    """How many memories of a cube the events may change."""
+    whole = any(event.type is EventType.CUBE_ROLLED_BACK for event in events)
+    return len(state.history) if whole else len(events)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import overload
 
 from actors.memory.cube import CubeState
 from actors.memory.events import Event, EventType
-from actors.memory.rows import EVERY_ROW, OPEN, Interval, RowChange, Rows
+from actors.memory.intervals import Interval, begun_at
+from actors.memory.rows import EVERY_ROW, RowChange, Rows
 
 NO_POSITION = 0
 """Position of a delta that is fed out of the journal's order, in a replay: it moves no stored position."""
@@ -54,14 +56,13 @@ class RowDelta:
     """Where their vectors are among those that the cube holds itself. An ancestor's are erased with its own row."""
 
     @staticmethod
-    def of(event: Event, change: RowChange, rows: Rows) -> list[RowDelta]:
+    def of(event: Event, change: RowChange, rows: Rows) -> Sequence[RowDelta]:
         """The deltas of an event that was just applied; `rows` are its cube's rows, the event included.
 
         A fork begins with every row that it inherits: its words are its own, its vectors are its origin's.
         """
         if event.type is EventType.CUBE_FORKED:
-            intervals = [interval for interval in rows.intervals() if interval.since < event.version]
-            change = RowChange(opened=tuple(_as_of(interval, event.version - 1) for interval in intervals))
+            change = RowChange(opened=rows.known_at(event.version - 1))
         return _parts(event.position, event.cube_id, event.version, change, rows)
 
     @staticmethod
@@ -101,32 +102,89 @@ class RowDelta:
         return RowDelta(position, "", 0)
 
 
-def _parts(position: int, cube_id: str, version: int, change: RowChange, rows: Rows) -> list[RowDelta]:
-    """One delta a pair of an ended and a begun interval; one at least."""
-    pairs: Sequence[tuple[Interval | None, Interval | None]]
-    pairs = list(zip_longest(change.closed, change.opened)) or [(None, None)]
-    deltas = []
-    for number, (closed, opened) in enumerate(pairs, start=1):
-        at = (position, version) if number == len(pairs) else (NO_POSITION, version - 1)
-        deltas.append(
-            RowDelta(
-                at[0],
-                cube_id,
-                at[1],
-                None if opened is None else IndexRow.of(rows, opened),
-                None if closed is None else IndexRow.of(rows, closed),
-                change.erased if number == len(pairs) else (),
-                _places(change.erased, rows.inherited) if number == len(pairs) else (),
-            )
+AT_ONCE = 64
+"""An event with more deltas than this has them made when a lane comes to them."""
+
+
+class RowDeltas(Sequence[RowDelta]):
+    """The deltas of one event: one a pair of an ended and a begun interval, one at least. Each is made when it is asked
+    for, with the text that its row has then: tens of thousands of rows may wait for an index behind a rollback.
+    """
+
+    __slots__ = ("_change", "_cube_id", "_position", "_rows", "_version")
+
+    def __init__(self, position: int, cube_id: str, version: int, change: RowChange, rows: Rows) -> None:
+        self._position, self._cube_id, self._version = position, cube_id, version
+        self._change, self._rows = change, rows
+
+    def __len__(self) -> int:
+        return max(1, len(self._change.closed), len(self._change.opened))
+
+    @overload
+    def __getitem__(self, number: int) -> RowDelta: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[RowDelta]: ...
+
+    def __getitem__(self, number: int | slice) -> RowDelta | list[RowDelta]:
+        if not isinstance(number, slice):
+            return self[number : number + 1][0] if number >= 0 else self[number + len(self)]
+        first, end, _ = number.indices(len(self))
+        pairs = zip_longest(self._change.closed[first:end], self._change.opened[first:end])
+        made = [self._part(closed, opened) for closed, opened in pairs]
+        if end == len(self) > first:
+            made[-1:] = [self._last(made[-1] if made else None)]
+        return made
+
+    def _part(self, closed: Interval | None, opened: Interval | None) -> RowDelta:
+        return RowDelta(
+            NO_POSITION,
+            self._cube_id,
+            self._version - 1,
+            None if opened is None else IndexRow.of(self._rows, opened),
+            None if closed is None else IndexRow.of(self._rows, closed),
         )
-    return deltas
+
+    def _last(self, part: RowDelta | None) -> RowDelta:
+        """The part that counts for all."""
+        erased = self._change.erased
+        opened, closed = (None, None) if part is None else (part.opened, part.closed)
+        places = _places(erased, self._rows.inherited)
+        return RowDelta(self._position, self._cube_id, self._version, opened, closed, erased, places)
+
+    def of_new_rows(self) -> list[RowDelta]:
+        """Those alone whose row has no vector yet, and the last."""
+        *before, last = (*begun_at(self._change.opened, self._rows.inherited), len(self) - 1)
+        return [self[number] for number in (*(number for number in before if number != last), last)]
+
+
+def of_new_rows(deltas: Sequence[RowDelta]) -> Sequence[RowDelta]:
+    """The deltas, without those of a large event that have nothing for who follows vectors."""
+    return deltas.of_new_rows() if isinstance(deltas, RowDeltas) else deltas
+
+
+def marks(deltas: Sequence[RowDelta]) -> Sequence[RowDelta]:
+    """Those of the deltas that tell to which versions of which cubes they lead."""
+    return (deltas[0], deltas[-1]) if isinstance(deltas, RowDeltas) else deltas
+
+
+def joined(each: Iterable[Sequence[RowDelta]]) -> list[Sequence[RowDelta]]:
+    """The deltas of several events, in order: those that are made already together."""
+    found: list[Sequence[RowDelta]] = []
+    together: list[RowDelta] = []
+    for deltas in each:
+        if isinstance(deltas, RowDeltas):
+            found += [together, deltas]
+            together = []
+        else:
+            together += deltas
+    return [*found, together]
+
+
+def _parts(position: int, cube_id: str, version: int, change: RowChange, rows: Rows) -> Sequence[RowDelta]:
+    deltas = RowDeltas(position, cube_id, version, change, rows)
+    return deltas if len(deltas) > AT_ONCE else deltas[:]
 
 
 def _places(erased: tuple[int, ...], inherited: int) -> tuple[int, ...]:
     return EVERY_ROW if erased == EVERY_ROW else tuple(row - inherited for row in erased if row >= inherited)
-
-
-def _as_of(interval: Interval, version: int) -> Interval:
-    """The interval as it was known at a version."""
-    until = interval.until if interval.until <= version else OPEN
-    return Interval(interval.row, interval.since, until, interval.first)

@@ -28,7 +28,7 @@ from actors.memory.search_requests import CubeHits, SearchCube
 from actors.open_cubes import OpenCube, OpenCubes
 from actors.projector import Projector
 from actors.retrieval import CubeSearch, Seen, everything
-from actors.row_deltas import RowDelta
+from actors.row_deltas import RowDelta, joined
 from actors.shard_archives import ShardArchives
 from actors.shard_parts import ShardParts
 from actors.snapshotting import Snapshotting
@@ -191,12 +191,11 @@ class Shard:
     # following the journal
 
     def _apply(self, events: list[Event]) -> None:
-        deltas: list[RowDelta] = []
-        for event, change in self._cubes.apply(events):
-            rows = self._cubes.opened(event.cube_id).state.rows
-            deltas += RowDelta.of(event, change, rows)
-        self._projector.feed(deltas)
-        self.consolidator.feed(deltas)
+        changes = self._cubes.apply(events)
+        rows = {event.cube_id: self._cubes.opened(event.cube_id).state.rows for event in events}
+        for deltas in joined(RowDelta.of(event, change, rows[event.cube_id]) for event, change in changes):
+            self._projector.feed(deltas)
+            self.consolidator.feed(deltas)
         self._snapshotting.when_due()
 
     def _quiet(self) -> bool:

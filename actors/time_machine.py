@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from actors.access import AccessTable
+from actors.collecting import collecting_later
 from actors.discretion import Discretion
 from actors.errors import VersionNotFound
 from actors.listing_differences import DifferencePage, differences_of
 from actors.memory.auditing import AuditAction, Note
 from actors.memory.cube import CubeState
+from actors.memory.cube_draft import CubeDraft
 from actors.memory.differences import Difference
 from actors.memory.disclosure import Disclosure
 from actors.memory.draft import Origin
@@ -59,7 +61,12 @@ class TimeMachine:
             origin = Origin(caller.principal, caller.request_id, self._clock.now_us())
             rule = self._discretion.rule(shard, cube_id)
             why = self._discretion.gate.reason(rule, reason)
-            done = shard.run(cube_id, rule.guarding(lambda draft: roll_back(draft, origin, to, why)))
+
+            def decide(draft: CubeDraft) -> RolledBack:
+                with collecting_later():
+                    return roll_back(draft, origin, to, why)
+
+            done = shard.run(cube_id, rule.guarding(decide))
             note.detail |= {"to": done.to, "version": done.version, "changed": done.changed}
             return done
 

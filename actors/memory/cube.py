@@ -12,6 +12,7 @@ from actors.errors import InvalidRequest, MemoryNotFound, VersionNotFound
 from actors.memory.erasure import TOMBSTONES, Erased, Receipt, fold_emptied, gone
 from actors.memory.events import GENESIS, Event, EventType
 from actors.memory.footprint import CUBE_BYTES, EVENT_BYTES, OUTCOME_BYTES, memory_bytes
+from actors.memory.intervals import Interval
 from actors.memory.item import Form, Memory, evolve, owned
 from actors.memory.lifecycle import State
 from actors.memory.origins import Origins
@@ -20,12 +21,15 @@ from actors.memory.policy import DEFAULTS, Policy, merged_policy
 from actors.memory.relations import Relations
 from actors.memory.repeats import HOLDER_BYTES, Repeats
 from actors.memory.requests import ForkPoint, Moment
-from actors.memory.rollback import rolled_back
-from actors.memory.rows import Interval, RowChange, Rows, same_row
+from actors.memory.rollback import Changed, Foreseen, rolled_back
+from actors.memory.rows import RowChange, Rows, same_row
 
 AsOf = int | None
 """A cube version, or None for now. Times are resolved to versions by `CubeState.version_at`."""
 
+
+Revisions = tuple[tuple[int, Memory], ...]
+"""A memory as it stood after each of its events: (cube version, memory), oldest first."""
 
 META = frozenset({EventType.CUBE_CREATED, EventType.CUBE_CHANGED, EventType.CUBE_FORKED, EventType.CUBE_IMPORTED})
 """Events about the cube itself."""
@@ -35,7 +39,8 @@ META = frozenset({EventType.CUBE_CREATED, EventType.CUBE_CHANGED, EventType.CUBE
 class CubeState:
     """The fold of a cube's events. Not thread-safe: its owner guards it.
 
-    `history[memory_id]` holds (cube version, memory) pairs, oldest first.
+    `history[memory_id]` holds (cube version, memory) pairs, oldest first. It is replaced, never changed, so that copies
+    and forks share it.
     """
 
     cube_id: str
@@ -45,7 +50,7 @@ class CubeState:
     version: int = 0
     head: bytes = GENESIS
     created_at_us: int = 0
-    history: dict[str, list[tuple[int, Memory]]] = field(default_factory=dict)
+    history: dict[str, Revisions] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     rows: Rows = field(default_factory=Rows)
     recorded_at_us: array[int] = field(default_factory=lambda: array("q"))
@@ -57,6 +62,8 @@ class CubeState:
     relations: Relations = field(default_factory=Relations)
     repeats: Repeats | None = field(default=None, compare=False)
     """Made by `known_repeats`, when the cube is first written to."""
+    foreseen: Foreseen | None = field(default=None, compare=False)
+    """The rollback that is being committed. Of the writer's thread, like `repeats`."""
     erased: dict[str, Erased] = field(default_factory=dict)
     receipts: dict[str, Receipt] = field(default_factory=dict)
     """Of the erasures that were finished, by their roots."""
@@ -109,33 +116,36 @@ class CubeState:
     def _apply_rollback(self, event: Event) -> RowChange:
         if event.content is None:  # of a cube that was erased
             return RowChange()
-        changed = rolled_back(self.history, event)
-        return self._record(event.version, [(each.before, self._own(each.after)) for each in changed])
+        foreseen, self.foreseen = self.foreseen, None
+        if foreseen is not None and foreseen.hash == event.hash:
+            return self._record(event.version, foreseen.changed)
+        return self._record(event.version, rolled_back(self.history, event))
 
-    def _record(self, version: int, changed: list[tuple[Memory | None, Memory]]) -> RowChange:
-        """Take in what an event made of memories: (before, after) pairs."""
+    def _record(self, version: int, changed: Changed) -> RowChange:
+        """Take in what an event made of memories: (before, after) pairs, each of another memory."""
         closed: list[Interval] = []
         opened: list[Interval] = []
+        history, rows, tally = self.history, self.rows, self.tally
         for before, after in changed:
-            self.history.setdefault(after.id, []).append((version, after))
+            history[after.id] = (*history.get(after.id, ()), (version, after))
             self.held_bytes += memory_bytes(after)
-            if self.repeats is not None:
-                self.repeats.follow(before, after)
             if before is not None:
-                self.tally[before.form, before.state] -= 1
-            self.tally[after.form, after.state] = self.tally.get((after.form, after.state), 0) + 1
+                tally[before.form, before.state] -= 1
+            tally[after.form, after.state] = tally.get((after.form, after.state), 0) + 1
             was, now = before is not None and before.retrievable, after.retrievable
             if was and now and before is not None and same_row(before, after):
                 continue
-            interval = self.rows.close(after.id, version) if was else None
+            interval = rows.close(after.id, version) if was else None
             if interval is not None:
                 closed.append(interval)
             if now:
-                opened.append(self.rows.open(after, version))
+                opened.append(rows.open(after, version))
         for _, after in changed:
             if after.expires_at_us is not None:
-                self.rows.note_expiry(after.id)
-        self.held_bytes += self.relations.follow(self.history, [after.id for _, after in changed])
+                rows.note_expiry(after.id)
+        if self.repeats is not None:
+            self.repeats.follow_later(changed)
+        self.held_bytes += self.relations.follow(history, [after.id for _, after in changed])
         return RowChange(tuple(closed), tuple(opened))
 
     def known_repeats(self) -> Repeats:
@@ -186,7 +196,7 @@ class CubeState:
 
     def held_then(self, memory_id: str, as_of: int) -> Memory | None:
         """As `was`, without putting the cube's id right."""
-        revisions = self.history.get(memory_id, [])
+        revisions = self.history.get(memory_id, ())
         place = len(revisions) if as_of >= self.version else bisect_right(revisions, as_of, key=lambda r: r[0])
         return revisions[place - 1][1] if place else None
 
@@ -220,7 +230,7 @@ class CubeState:
         """A copy that later events of this one do not reach; memories themselves are shared, being immutable."""
         return replace(
             self,
-            history={mid: list(revisions) for mid, revisions in self.history.items()},
+            history=dict(self.history),
             outcomes=dict(self.outcomes),
             rows=self.rows.copy(),
             recorded_at_us=self.recorded_at_us[:],
@@ -229,6 +239,7 @@ class CubeState:
             origins=self.origins.copy(),
             relations=self.relations.copy(),
             repeats=None,
+            foreseen=None,
             erased=dict(self.erased),
             receipts=dict(self.receipts),
             blank_rows=set(self.blank_rows),

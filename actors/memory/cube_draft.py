@@ -10,22 +10,24 @@ from actors.memory.cube import CubeState
 from actors.memory.draft import Draft, Origin, Sealer
 from actors.memory.erasure import Receipt
 from actors.memory.events import Event, EventType
-from actors.memory.item import Memory, evolve, owned
+from actors.memory.item import Memory, evolve
 from actors.memory.outcomes import Outcome, begun
 from actors.memory.repeats import Repeats, first_repeated, identity_of
 from actors.memory.requests import Moment
-from actors.memory.rollback import Restored, rolled_back
+from actors.memory.rollback import Changed, Foreseen, rolled_back
 
 
 class CubeDraft(Draft):
     """A draft that also knows how the memories it touched will look."""
 
-    __slots__ = ("_added", "_changed", "_erased", "_name", "_outcomes", "_policy", "_repeats", "_state")
+    __slots__ = ("_added", "_changed", "_erased", "_name", "_outcomes", "_policy", "_repeats", "_state", "_unlisted")
 
     def __init__(self, state: CubeState, sealer: Sealer) -> None:
         super().__init__(state, sealer, state.recorded_at_us[-1] if state.recorded_at_us else 0)
         self._state = state
         self._changed: dict[str, list[tuple[int, Memory]]] = {}
+        self._unlisted: list[tuple[int, Changed]] = []
+        """What rollbacks changed, and at which version, until somebody asks for `_known`."""
         self._added: dict[str, Memory] = {}
         self._repeats = Repeats()
         """Of the memories that this draft changed."""
@@ -46,16 +48,17 @@ class CubeDraft(Draft):
         """The memory as it will be after the events so far; None when there is none, or it was erased."""
         if memory_id in self._erased:
             return None
-        changed = self._changed.get(memory_id)
+        changed = self._known().get(memory_id)
         return changed[-1][1] if changed else self._state.find(memory_id)
 
     @property
     def history(self) -> Mapping[str, Sequence[tuple[int, Memory]]]:
         """Per memory, (cube version, memory) pairs, oldest first, the events so far included."""
-        if not self._changed and not self._erased:
+        known = self._known()
+        if not known and not self._erased:
             return self._state.history
         held = self._state.history
-        found = {**held, **{mid: [*held.get(mid, ()), *changed] for mid, changed in self._changed.items()}}
+        found = {**held, **{mid: [*held.get(mid, ()), *changed] for mid, changed in known.items()}}
         return {mid: revisions for mid, revisions in found.items() if mid not in self._erased}
 
     def version_of(self, moment: Moment) -> int:
@@ -91,7 +94,7 @@ class CubeDraft(Draft):
 
     def absorbed(self, memory_id: str) -> list[Memory]:
         """The memories that are merged into one, in order of merging, as they will be."""
-        ids = dict.fromkeys((*self._state.relations.absorbed.get(memory_id, ()), *self._changed))
+        ids = dict.fromkeys((*self._state.relations.absorbed.get(memory_id, ()), *self._known()))
         found = (self.find(other) for other in ids)
         return [memory for memory in found if memory is not None and memory.links.into == memory_id]
 
@@ -136,7 +139,9 @@ class CubeDraft(Draft):
 
     def rewind(self, length: int, version: int, head: bytes) -> None:
         super().rewind(length, version, head)
+        self._state.foreseen = None
         self._changed.clear()
+        self._unlisted.clear()
         self._added.clear()
         self._erased.clear()
         self._outcomes.clear()
@@ -148,7 +153,7 @@ class CubeDraft(Draft):
     def _note(self, event: Event) -> None:
         if event.type is EventType.MEMORY_ERASED:
             self._erased[event.memory_id] = event.payload()["root"]
-            self._changed.pop(event.memory_id, None)
+            self._known().pop(event.memory_id, None)
         elif event.memory_id:
             after = evolve(self.find(event.memory_id), event)
             self._note_change(event.version, after)
@@ -164,16 +169,27 @@ class CubeDraft(Draft):
 
     def _note_change(self, version: int, memory: Memory) -> None:
         self._repeats.follow(self.find(memory.id), memory)
-        self._changed.setdefault(memory.id, []).append((version, memory))
+        self._known().setdefault(memory.id, []).append((version, memory))
 
-    def emit_rollback(self, origin: Origin, payload: Mapping[str, Any], found: Sequence[Restored]) -> None:
-        """As `emit`, of a rollback that `found` is known to follow from: working that out anew would take as long."""
-        self._note_rollback(super().emit(origin, EventType.CUBE_ROLLED_BACK, payload), found)
+    def emit_rollback(self, origin: Origin, payload: Mapping[str, Any], changed: Changed) -> None:
+        """As `emit`, of a rollback that is known to do this: working it out anew would take as long, here and in the
+        fold.
+        """
+        event = super().emit(origin, EventType.CUBE_ROLLED_BACK, payload)
+        self._state.foreseen = Foreseen(event.hash, changed)
+        self._note_rollback(event, changed)
 
-    def _note_rollback(self, event: Event, found: Sequence[Restored]) -> None:
-        for each in found:
-            if not each.kept:
-                self._note_change(event.version, owned(each.after, self.cube_id))
+    def _note_rollback(self, event: Event, changed: Changed) -> None:
+        self._repeats.follow_later(changed)
+        self._unlisted.append((event.version, changed))
+
+    def _known(self) -> dict[str, list[tuple[int, Memory]]]:
+        """What this draft made of the memories that it changed."""
+        unlisted, self._unlisted = self._unlisted, []
+        for version, changed in unlisted:
+            for _, after in changed:
+                self._changed.setdefault(after.id, []).append((version, after))
+        return self._changed
 
     def _note_outcome(self, event: Event) -> None:
         if event.idempotency:

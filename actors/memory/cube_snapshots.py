@@ -54,10 +54,10 @@ def state_of(data: dict[str, Any]) -> CubeState:
     if data["format"] > SNAPSHOT_FORMAT:
         raise NewerFormat(f"the snapshot of cube {cube_id} was written by a newer version")
     history = {
-        mid: [
+        mid: tuple(
             (at, from_fields(fields, id=mid, cube_id=cube_id, version=version, recorded_at_us=recorded))
             for at, version, recorded, fields in revisions
-        ]
+        )
         for mid, revisions in data["history"]
     }
     state = CubeState(

@@ -64,7 +64,7 @@ class Draft:
         memory_version: int = 0,
     ) -> Event:
         """Seal the next event. Record times never go back, even when the clock does."""
-        self._last_at_us = max(self._last_at_us, origin.at_us)
+        self._last_at_us = self.time_of(origin)
         event = seal(
             self._sealer.chain_key,
             cube_id=self.cube_id,
@@ -83,6 +83,10 @@ class Draft:
         self.events.append(event)
         self.version, self.head = event.version, event.hash
         return event
+
+    def time_of(self, origin: Origin) -> int:
+        """When the next event will be recorded: as `emit` does it."""
+        return max(self._last_at_us, origin.at_us)
 
     def rewind(self, length: int, version: int, head: bytes) -> None:
         """Drop the events after the first `length`: a command that failed half way leaves nothing."""

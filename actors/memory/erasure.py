@@ -137,7 +137,7 @@ class Erasable(Protocol):
     """What the fold of a tombstone needs of a cube's state."""
 
     cube_id: str
-    history: dict[str, list[tuple[int, Memory]]]
+    history: dict[str, tuple[tuple[int, Memory], ...]]
     tally: dict[tuple[Form, State], int]
     rows: Rows
     held_bytes: int
@@ -155,7 +155,7 @@ class Erasable(Protocol):
 def fold_tombstone(state: Erasable, event: Event) -> RowChange:
     """Forget a memory and blank its rows."""
     payload = event.payload()
-    revisions = state.history.get(event.memory_id, [])
+    revisions = state.history.get(event.memory_id, ())
     if revisions:
         state.held_bytes -= state.relations.forget(state.history, event.memory_id)
         if state.repeats is not None:
@@ -261,3 +261,16 @@ def gone(cube_id: str, memory_id: str, erased: Erased) -> MemoryErased:
         erased_at=datetime.fromtimestamp(erased.at_us // 1_000_000, UTC).isoformat().replace("+00:00", "Z"),
         versions=[version for version, _ in erased.versions],
     )
+
+
+def without_receipt(events: Iterable[Event]) -> set[str]:
+    """The roots of erasures that began among the events, and did not end there."""
+    roots: set[str] = set()
+    for event in events:
+        if event.type is EventType.MEMORY_ERASED:
+            roots.add(event.payload()["root"])
+        elif event.type is EventType.CUBE_ERASED:
+            roots.add(event.cube_id)
+        elif event.type is EventType.ERASURE_COMPLETED:
+            roots.discard(event.payload()["root"])
+    return roots

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import fields, replace
 
-from actors.memory.cube import CubeState
+from actors.memory.cube import CubeState, Revisions
 from actors.memory.events import GENESIS, Event
 from actors.memory.footprint import CUBE_BYTES, EVENT_BYTES, memory_bytes
-from actors.memory.item import Memory
+from actors.memory.item import Form, Memory
+from actors.memory.lifecycle import State
 from actors.memory.relations import Relations
 
 
@@ -18,12 +20,7 @@ def cut(state: CubeState, version: int, fork_id: str, head: bytes) -> CubeState:
 
     Remembered idempotency keys stay behind: they are digests that name the cube.
     """
-    history = {}
-    for memory_id, revisions in state.history.items():
-        if revisions[-1][0] <= version:
-            history[memory_id] = revisions[:]
-        elif revisions[0][0] <= version:
-            history[memory_id] = revisions[: bisect_right(revisions, version, key=lambda revision: revision[0])]
+    history = _history(state, version)
     meta_history = [meta for meta in state.meta_history if meta[0] <= version]
     result = CubeState(
         cube_id=fork_id,
@@ -42,15 +39,29 @@ def cut(state: CubeState, version: int, fork_id: str, head: bytes) -> CubeState:
     )
     if meta_history:
         _, result.name, result.policy = meta_history[-1]
-    for revisions in history.values():
-        _count(result, revisions[-1][1])
     if version == state.version:
-        result.held_bytes = state.held_bytes
+        result.tally, result.held_bytes = dict(state.tally), state.held_bytes
     else:
         memories = (memory for revisions in history.values() for _, memory in revisions)
+        result.tally = dict(Counter(_counted_as(revisions[-1][1]) for revisions in history.values()))
         result.held_bytes = CUBE_BYTES + EVENT_BYTES * version + sum(map(memory_bytes, memories))
         result.held_bytes += result.origins.held_bytes + result.relations.held_bytes
+    for memory_id in state.rows.expiring:
+        if any(memory.expires_at_us is not None for _, memory in history.get(memory_id, ())):
+            result.rows.note_expiry(memory_id)
     return result
+
+
+def _history(state: CubeState, version: int) -> dict[str, Revisions]:
+    if version == state.version:
+        return dict(state.history)
+    history = {}
+    for memory_id, revisions in state.history.items():
+        if revisions[-1][0] <= version:
+            history[memory_id] = revisions
+        elif revisions[0][0] <= version:
+            history[memory_id] = revisions[: bisect_right(revisions, version, key=lambda revision: revision[0])]
+    return history
 
 
 def begin(state: CubeState, base: CubeState) -> None:
@@ -67,6 +78,5 @@ def begin_erased(state: CubeState, event: Event) -> None:
     state.recorded_at_us = array("q", [event.recorded_at_us] * state.version)
 
 
-def _count(state: CubeState, memory: Memory) -> None:
-    key = (memory.form, memory.state)
-    state.tally[key] = state.tally.get(key, 0) + 1
+def _counted_as(memory: Memory) -> tuple[Form, State]:
+    return memory.form, memory.state

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from actors.memory.events import Event, EventType
@@ -92,9 +93,27 @@ class Memory:
         return f"{speaker}: {text}" if speaker else text
 
 
+_NAMES = tuple(each.name for each in fields(Memory))
+_values: Callable[[Memory], tuple[Any, ...]] = attrgetter(*_NAMES)
+_PUT: dict[str, Callable[[Memory, Any], None]] = {name: vars(Memory)[name].__set__ for name in _NAMES}
+_PUT_EACH = tuple(_PUT.values())
+
+
+def copied(memory: Memory, **changed: Any) -> Memory:
+    """The memory with these fields in place of its own: `dataclasses.replace` in less than half its time, for the tens
+    of thousands that one event may change. Values go into the slots without passing the constructor.
+    """
+    made = object.__new__(Memory)
+    for put, value in zip(_PUT_EACH, _values(memory), strict=True):
+        put(made, value)
+    for name, value in changed.items():
+        _PUT[name](made, value)
+    return made
+
+
 def to_fields(memory: Memory) -> dict[str, Any]:
     """The memory as JSON values; defaults are left out. `from_fields` is the inverse."""
-    fields: dict[str, Any] = {
+    said: dict[str, Any] = {
         "form": memory.form.value,
         "type": memory.type,
         "state": memory.state.value,
@@ -103,16 +122,16 @@ def to_fields(memory: Memory) -> dict[str, Any]:
     for name in _OPTIONAL:
         value = getattr(memory, name)
         if value not in (None, "", (), {}):
-            fields[name] = value
+            said[name] = value
     if memory.tags:
-        fields["tags"] = list(memory.tags)
+        said["tags"] = list(memory.tags)
     if memory.derived_from:
-        fields["derived_from"] = [[r.cube_id, r.memory_id, r.version] for r in memory.derived_from]
+        said["derived_from"] = [[r.cube_id, r.memory_id, r.version] for r in memory.derived_from]
     if memory.links is not UNLINKED and memory.links != UNLINKED:
-        fields["links"] = memory.links.to_fields()
+        said["links"] = memory.links.to_fields()
     if memory.screening is not None:
-        fields["screening"] = memory.screening.to_json()
-    return fields
+        said["screening"] = memory.screening.to_json()
+    return said
 
 
 _OPTIONAL = (
@@ -173,7 +192,7 @@ def owned(memory: Memory, cube_id: str) -> Memory:
         replace(reference, cube_id=cube_id) if reference.cube_id == memory.cube_id else reference
         for reference in memory.derived_from
     )
-    return replace(memory, cube_id=cube_id, derived_from=named)
+    return copied(memory, cube_id=cube_id, derived_from=named)
 
 
 def evolve(memory: Memory | None, event: Event) -> Memory:

@@ -33,7 +33,9 @@ class Links:
         return shared(replace(self, into=into, into_version=version, absorption=absorption))
 
     def released(self) -> Links:
-        """Standing by itself again."""
+        """Standing by itself again; itself when it does."""
+        if not self.into and self.absorption is None:
+            return self
         return shared(replace(self, into="", into_version=0, absorption=None))
 
     def contradicting(self, memory_ids: Iterable[str]) -> Links:

@@ -89,7 +89,9 @@ class Relations:
     def _recount(self, history: History) -> None:
         self.repeats = {}
         for memory_id, revisions in history.items():
-            self._count(memory_id, revisions[-1][1], 1, history, {})
+            memory = revisions[-1][1]
+            if memory.links is not UNLINKED:
+                self._count(memory_id, memory, 1, history, {})
 
     def _extend(self, revisions: Sequence[tuple[int, Memory]], place: int) -> int:
         """Put one revision of a memory into the lists of those that it names for the first time."""

@@ -16,6 +16,9 @@ Find = Callable[[str], Memory | None]
 
 Identity = tuple[str, ...]
 
+Change = tuple[Memory | None, Memory]
+"""A memory before and after an event, None for one that was not there."""
+
 HOLDER_BYTES = 90
 """A memory's entry in the table of identities."""
 
@@ -66,6 +69,8 @@ class Repeats:
     """
 
     _holders: dict[int, str | list[str]] = field(default_factory=dict)
+    _later: list[Change] = field(default_factory=list)
+    """Changes that nobody has asked about yet."""
 
     @classmethod
     def of(cls, memories: Iterable[Memory]) -> Repeats:
@@ -78,12 +83,28 @@ class Repeats:
         return len(self._holders)
 
     def holders(self, identity: Identity) -> Iterator[str]:
+        self._catch_up()
         held = self._holders.get(hash(identity))
         if held is not None:
             yield from [held] if isinstance(held, str) else held
 
     def follow(self, before: Memory | None, after: Memory) -> None:
         """Take a change of a memory in."""
+        self._catch_up()
+        self._take(before, after)
+
+    def follow_later(self, changes: Iterable[Change]) -> None:
+        """Take changes in, each of another memory, when the table is next asked: many take long, and whoever makes so
+        many has no use for it.
+        """
+        self._later.extend(changes)
+
+    def _catch_up(self) -> None:
+        later, self._later = self._later, []
+        for before, after in later:
+            self._take(before, after)
+
+    def _take(self, before: Memory | None, after: Memory) -> None:
         was = None if before is None or not may_absorb(before) else identity_of(before)
         now = identity_of(after) if may_absorb(after) else None
         if was == now:
@@ -95,6 +116,7 @@ class Repeats:
 
     def forget(self, memory: Memory) -> None:
         """The memory was erased."""
+        self._catch_up()
         if may_absorb(memory):
             self._release(hash(identity_of(memory)), memory.id)
 

@@ -9,12 +9,13 @@ with what is merged into it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from operator import attrgetter
+from typing import NamedTuple
 
 from actors.memory.events import Event
-from actors.memory.item import Memory, owned
+from actors.memory.item import Memory, copied, owned
 from actors.memory.lifecycle import State
 from actors.memory.merging import held_by
 
@@ -28,8 +29,7 @@ _MOMENTARY = frozenset(
 _content = attrgetter(*(f.name for f in fields(Memory) if f.name not in _MOMENTARY))
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(NamedTuple):
     """A memory that differs from what it was: `after` is what the rollback makes of it, `before` itself when it is
     held.
     """
@@ -49,12 +49,33 @@ def same_content(one: Memory, other: Memory) -> bool:
     return one is other or _content(one) == _content(owned(other, one.cube_id))
 
 
-def rolled_back(history: History, event: Event) -> list[Restored]:
-    """The memories that a rollback which was recorded changes."""
+Changed = list[tuple[Memory | None, Memory]]
+"""What an event made of memories: (before, after), None for one that was not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a command found that the rollback with this hash does. The hash stands for every event before it, too: a
+    fold that comes to this event finds the same, so it need not look again.
+    """
+
+    hash: bytes
+    changed: Changed
+
+
+def rolled_back(history: History, event: Event) -> Changed:
+    """What a rollback that was recorded makes of the memories that it changes."""
     payload = event.payload()
     kept = frozenset(payload.get("kept", ()))
-    found = _restored(history, payload["to"], event.recorded_at_us, payload.get("reason", ""), kept.__contains__)
-    return [each for each in found if not each.kept]
+    found = _restored(
+        history, payload["to"], event.recorded_at_us, payload.get("reason", ""), lambda now, then: now.id in kept
+    )
+    return changes_of(found, event.cube_id)
+
+
+def changes_of(found: Iterable[Restored], cube_id: str) -> Changed:
+    """The changes among what was found, as ones of the cube."""
+    return [(each.before, owned(each.after, cube_id)) for each in found if not each.kept]
 
 
 def restored(history: History, to: int, at_us: int, reason: str = "") -> Iterator[Restored]:
@@ -64,18 +85,24 @@ def restored(history: History, to: int, at_us: int, reason: str = "") -> Iterato
     return _restored(history, to, at_us, reason, _Held(history, to).keeps)
 
 
-def _restored(history: History, to: int, at_us: int, reason: str, keeps: Callable[[str], bool]) -> Iterator[Restored]:
-    for memory_id, revisions in history.items():
+Keeps = Callable[[Memory, Memory | None], bool]
+"""Whether a rollback leaves a memory as it is now; the other one is what it was then."""
+
+
+def _restored(history: History, to: int, at_us: int, reason: str, keeps: Keeps) -> Iterator[Restored]:
+    for revisions in history.values():
         if revisions[-1][0] <= to:
             continue
-        now = revisions[-1][1]
-        after = _gone_back(now, at(revisions, to), at_us, reason)
+        now, then = revisions[-1][1], at(revisions, to)
+        after = _gone_back(now, then, at_us, reason)
         if after is not now:
-            yield Restored(now, now if keeps(memory_id) else after)
+            yield Restored(now, now if keeps(now, then) else after)
 
 
 def at(revisions: Sequence[tuple[int, Memory]], version: int) -> Memory | None:
     """The memory as it was at a cube version, None when it was not there."""
+    if revisions[0][0] > version:
+        return None
     place = bisect_right(revisions, version, key=lambda revision: revision[0])
     return revisions[place - 1][1] if place else None
 
@@ -90,7 +117,13 @@ class _Held:
         self._to = to
         self._known: dict[str, bool] = {}
 
-    def keeps(self, memory_id: str) -> bool:
+    def keeps(self, now: Memory, then: Memory | None) -> bool:
+        free = now.state is not State.FROZEN and now.state is not State.MERGED
+        if free and (then is None or not then.links.into):  # nearly every memory
+            return False
+        return self._keeps(now.id)
+
+    def _keeps(self, memory_id: str) -> bool:
         path: list[str] = []
         while memory_id and memory_id not in self._known:
             path.append(memory_id)
@@ -114,9 +147,9 @@ def _gone_back(now: Memory, then: Memory | None, at_us: int, reason: str) -> Mem
     if then is None:
         if now.state is State.ARCHIVED:
             return now
-        return replace(now, state=State.ARCHIVED, links=now.links.released(), reason=reason)
+        return copied(now, state=State.ARCHIVED, links=now.links.released(), reason=reason)
     if same_content(now, then):
         if now.state is then.state and now.links == then.links:
             return now
-        return replace(now, state=then.state, links=then.links, reason=reason)
-    return replace(owned(then, now.cube_id), version=now.version + 1, recorded_at_us=at_us, reason=reason)
+        return copied(now, state=then.state, links=then.links, reason=reason)
+    return copied(owned(then, now.cube_id), version=now.version + 1, recorded_at_us=at_us, reason=reason)

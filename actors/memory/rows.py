@@ -11,25 +11,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actors.memory.intervals import OPEN, Interval, IntervalColumns
 from actors.memory.item import Form, Kind, Memory
 from actors.memory.lifecycle import State
 from actors.memory.row_texts import RowTexts
-
-OPEN = (1 << 62) - 1
-"""`until` of a row that is live now."""
 
 Revisions = Mapping[str, Sequence[tuple[int, Memory]]]
 """Per memory, (cube version, memory) pairs, oldest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """Row `row` is live from cube version `since` to before `until`. `first`: it was never live before."""
+def _put(numbers: array[int], places: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> None:
+    np.frombuffer(numbers, dtype=np.int64)[places] = values
 
-    row: int
-    since: int
-    until: int
-    first: bool
+
+def _column(numbers: array[int]) -> npt.NDArray[np.int64]:
+    return np.array(numbers, dtype=np.int64)
 
 
 def _numbers() -> array[int]:
@@ -58,7 +54,7 @@ class Rows:
     past_row: array[int] = field(default_factory=_numbers)
     past_since: array[int] = field(default_factory=_numbers)
     past_until: array[int] = field(default_factory=_numbers)
-    closed_rows: dict[str, list[int]] = field(default_factory=dict)
+    closed_rows: dict[str, tuple[int, ...]] = field(default_factory=dict)
     lineage: tuple[tuple[str, int], ...] = ()
     expiring: dict[str, list[int]] = field(default_factory=dict)
     """The rows of memories that have, or had, a time at which they expire."""
@@ -101,10 +97,11 @@ class Rows:
         closed = self.closed_rows.get(memory.id, ())
         for place, row in enumerate(closed):
             if same_row(self.memories[row], memory):
-                if len(closed) == 1:
-                    del self.closed_rows[memory.id]
+                left = (*closed[:place], *closed[place + 1 :])
+                if left:
+                    self.closed_rows[memory.id] = left
                 else:
-                    del self.closed_rows[memory.id][place]
+                    del self.closed_rows[memory.id]
                 return row
         return None
 
@@ -118,7 +115,7 @@ class Rows:
         if row is None:
             return None
         self.until[row] = version
-        self.closed_rows.setdefault(memory_id, []).append(row)
+        self.closed_rows[memory_id] = (*self.closed_rows.get(memory_id, ()), row)
         return Interval(row, self.since[row], version, False)
 
     def erase(self, memory_id: str) -> tuple[int, ...]:
@@ -158,7 +155,7 @@ class Rows:
             self.past_row[:],
             self.past_since[:],
             self.past_until[:],
-            {memory_id: rows[:] for memory_id, rows in self.closed_rows.items()},
+            dict(self.closed_rows),
             self.lineage,
             {memory_id: list(rows) for memory_id, rows in self.expiring.items()},
         )
@@ -185,35 +182,40 @@ class Rows:
             if since < until:  # else it is blank
                 yield Interval(row, since, until, row not in seen)
 
+    def known_at(self, version: int) -> IntervalColumns:
+        """Every interval that had begun by a version, as it was known then; those of one row in order."""
+        row = np.concatenate([_column(self.past_row), np.arange(len(self), dtype=np.int64)])
+        since = np.concatenate([_column(self.past_since), _column(self.since)])
+        until = np.concatenate([_column(self.past_until), _column(self.until)])
+        begun = (since <= version) & (since < until)  # else it is blank
+        row, since, until = row[begun], since[begun], until[begun]
+        first = np.zeros(len(row), dtype=np.bool_)
+        first[np.unique(row, return_index=True)[1]] = True
+        return IntervalColumns(row, since, np.where(until <= version, until, OPEN), first)
+
     def cut(self, version: int, cube_id: str) -> Rows:
         """The rows as they were at a version of the cube, `cube_id`, as a fork of it has them."""
-        first_since = self.first_since()
-        count = bisect_right(first_since, version)
+        count = int(np.searchsorted(_column(self.first_since()), version, side="right"))
+        known = self.known_at(version)
+        last = np.zeros(len(known), dtype=np.bool_)
+        last[len(known) - 1 - np.unique(known.row[::-1], return_index=True)[1]] = True
         rows = Rows(self.memory_ids[:count], self.memories[:count], self.since[:count], self.until[:count])
-        last: dict[int, int] = {}
-        for place, row in enumerate(self.past_row):
-            if self.past_since[place] <= version:
-                last[row] = place
-        for place, row in enumerate(self.past_row):
-            if self.past_since[place] > version:
-                continue
-            if last[row] == place and self.since[row] > version:
-                rows.since[row], rows.until[row] = self.past_since[place], self.past_until[place]
-            else:
-                rows.past_row.append(row)
-                rows.past_since.append(self.past_since[place])
-                rows.past_until.append(self.past_until[place])
-        for row, until in enumerate(rows.until):
-            if until > version and rows.since[row] < until:
-                rows.until[row] = OPEN
+        _put(rows.since, known.row[last], known.since[last])
+        _put(rows.until, known.row[last], known.until[last])
+        rows.past_row, rows.past_since, rows.past_until = (
+            array("q", column[~last].tobytes()) for column in (known.row, known.since, known.until)
+        )
         rows._note_open_and_closed()
-        ancestors = [(held_in, end) for held_in, end in self.lineage if end < count]
-        if count > self.inherited:
-            rows.lineage = (*self.lineage, (cube_id, count))
-        elif count:
-            holder = next(held_in for held_in, end in self.lineage if end >= count)
-            rows.lineage = (*ancestors, (holder, count))
+        rows.lineage = self._lineage_up_to(count, cube_id)
         return rows
+
+    def _lineage_up_to(self, count: int, cube_id: str) -> tuple[tuple[str, int], ...]:
+        if count > self.inherited:
+            return (*self.lineage, (cube_id, count))
+        if not count:
+            return ()
+        holder = next(held_in for held_in, end in self.lineage if end >= count)
+        return (*(part for part in self.lineage if part[1] < count), (holder, count))
 
     def first_since(self) -> array[int]:
         first = self.since[:]
@@ -226,7 +228,7 @@ class Rows:
             if until == OPEN:
                 self.open_row[memory_id] = row
             elif until > self.since[row]:
-                self.closed_rows.setdefault(memory_id, []).append(row)
+                self.closed_rows[memory_id] = (*self.closed_rows.get(memory_id, ()), row)
 
     # snapshots
 
@@ -280,6 +282,8 @@ def row_key(memory: Memory) -> tuple[str, tuple[str, ...] | None]:
 
 
 def same_row(one: Memory, other: Memory) -> bool:
+    if one.text is other.text and one.speaker is other.speaker and one.screening is other.screening:
+        return True  # two moments of a memory between which its text was not touched: no need to make it twice
     return row_key(one) == row_key(other)
 
 
@@ -287,6 +291,6 @@ def same_row(one: Memory, other: Memory) -> bool:
 class RowChange:
     """What an event did to the rows: the intervals that it ended, those that it began, and the rows that it blanked."""
 
-    closed: tuple[Interval, ...] = ()
-    opened: tuple[Interval, ...] = ()
+    closed: Sequence[Interval] = ()
+    opened: Sequence[Interval] = ()
     erased: tuple[int, ...] = ()

@@ -9,7 +9,7 @@ from actors.memory.draft import Origin
 from actors.memory.events import EventType
 from actors.memory.policy import merged_policy
 from actors.memory.requests import ForkPoint, Moment
-from actors.memory.rollback import restored
+from actors.memory.rollback import changes_of, restored
 from actors.memory.time_requests import RolledBack
 
 
@@ -18,17 +18,17 @@ def roll_back(draft: CubeDraft, origin: Origin, to: Moment, reason: str) -> Roll
     there. Frozen memories stay as they are and are listed. When nothing would change, nothing is recorded.
     """
     version = draft.version_of(to)
-    found = list(restored(draft.history, version, origin.at_us, reason))
-    changed = sum(not each.kept for each in found)
+    found = list(restored(draft.history, version, draft.time_of(origin), reason))
+    kept = [each.before.id for each in found if each.kept]
+    changed = len(found) - len(kept)
     if changed:
         payload: dict[str, Any] = {"to": version}
-        kept = [each.before.id for each in found if each.kept]
         if kept:
             payload["kept"] = kept
         if reason:
             payload["reason"] = reason
-        draft.emit_rollback(origin, payload, found)
-    return RolledBack(draft.version, version, changed, tuple(each.before.id for each in found if each.kept))
+        draft.emit_rollback(origin, payload, changes_of(found, draft.cube_id))
+    return RolledBack(draft.version, version, changed, tuple(kept))
 
 
 def begin_fork(draft: CubeDraft, origin: Origin, point: ForkPoint, settings: dict[str, Any]) -> None:

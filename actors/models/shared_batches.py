@@ -32,6 +32,8 @@ class SharedBatches:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedder")
         self._guard = threading.Lock()
         self._waiting: deque[_Wanted] = deque()
+        self.embedded = 0
+        """Texts, so far."""
 
     @property
     def model_id(self) -> str:
@@ -84,6 +86,7 @@ class SharedBatches:
             for wanted in batch:
                 self._embed([wanted])
             return
+        self.embedded += len(vectors)
         start = 0
         for wanted in batch:
             wanted.vectors.set_result(vectors[start : start + len(wanted.texts)])

@@ -1,5 +1,5 @@
 """The time machine through HTTP: does a search of an earlier version answer what it answered then, bit for bit, and
-how soon do a rollback and a fork of a large cube serve?
+how soon do a rollback and a fork of a large cube serve, from the request to the first search that answers rightly?
 
     python -m jobs.bench.timetravel --url URL --key KEY --path FILE --memories 100000 --json FILE
 
@@ -10,11 +10,13 @@ again `as_of` its version, of the cube and of a fork of it. Without a file, made
 
 from __future__ import annotations
 
+import os
 import random
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,12 +24,17 @@ from typing import Annotated, Any
 import httpx
 from pydantic import Field
 
-from actors.errors import InvalidRequest
+from actors.errors import InvalidRequest, Unavailable
 from jobs.bench.contract import Benchmark, Count, Progress, ServerArguments
 from jobs.bench.locomo import read_conversations
 from jobs.bench.report import Json
-from jobs.bench.served import Served, served
+from jobs.bench.served import SETTLE_S, Served, served
 from jobs.bench.turns import turns
+
+Answers = list[tuple[str, float]]
+
+GIVEN_UP_S = 60.0
+"""A search that is still not right after this is reported as wrong."""
 
 LIMIT_S = 2.0
 """How soon a rollback or fork must be searched in full, from the request on."""
@@ -115,9 +122,9 @@ def measure(args: TimetravelArguments, progress: Progress) -> Json:
         if args.memories:
             made["large"] = _large(system, args.memories, turns(args.seed))
             progress(1.0)
-            passed = passed and all(
-                step["serves_s"] < LIMIT_S for step in made["large"].values() if isinstance(step, dict)
-            )
+            steps = made["large"]["steps"].values()
+            passed = passed and all(step["right"] and step["serves_s"] < LIMIT_S for step in steps)
+            passed = passed and not made["large"]["embedded"]
         return {**made, "passed": passed}
 
 
@@ -161,50 +168,76 @@ def _conversation(args: TimetravelArguments) -> tuple[list[Json], list[str]]:
 
 
 def _large(system: Served, memories: int, texts: Iterator[str]) -> Json:
-    """Rollbacks and a fork of a large cube: seconds until the call answers, and until a search does in full."""
+    """Rollbacks and forks of a large cube. `embedded`: texts that all of them took to the model."""
     api = system.control
     with system.cubes("large", 1) as (cube,):
         filled_s = system.fill([cube], memories, texts)
         before = _version(api, cube)
-        _searched(api, cube)
+        _found(api, cube)
         system.fill([cube], max(1, memories // 100), texts)
-        _searched(api, cube)
         later = _version(api, cube)
-        made: Json = {"memories": memories, "fill_s": round(filled_s, 1)}
-        made["rollback"] = _timed(api, cube, lambda: _rollback(api, cube, before))
-        system.settle([cube])
-        made["rollback_of_it"] = _timed(api, cube, lambda: _rollback(api, cube, later))
-        system.settle([cube])
-        made["rollback_by_half"] = _timed(api, cube, lambda: _rollback(api, cube, before // 2))
-        system.settle([cube])
-        for name, version in (("fork", _version(api, cube)), ("fork_of_the_past", before)):
-            fork = f"bench-{name}-{uuid.uuid4().hex[:8]}"
-            made[name] = _timed(api, fork, lambda fork=fork, version=version: _fork(api, cube, version, fork))
+        _at_rest(system, cube)
+        embedded, load = system.status()["embedder"]["embedded"], os.getloadavg()[0]
+        steps: dict[str, Json] = {}
+        for name, to in (("a_hundredth", before), ("back", later), ("half", before // 2), ("half_back", later)):
+            expected = _found(api, cube, to)
+            steps[f"rollback_{name}"] = _timed(api, cube, partial(_rollback, api, cube, to), expected)
+            _at_rest(system, cube)
+        for name, version in (("fork", _version(api, cube)), ("fork_of_the_past", before // 2)):
+            fork, expected = f"bench-{name}-{uuid.uuid4().hex[:8]}", _found(api, cube, version)
+            act = partial(_fork, api, cube, version, fork)
+            steps[name] = _timed(api, fork, act, expected)
+            _at_rest(system, fork)
             _archive(api, fork)
-            system.settle([cube])
-        return made
+        return {
+            "memories": memories + memories // 100,
+            "fill_s": round(filled_s, 1),
+            "load_average_before": round(load, 1),
+            "steps": steps,
+            "embedded": system.status()["embedder"]["embedded"] - embedded,
+        }
 
 
-def _timed(api: httpx.Client, cube: str, act: Any) -> Json:
+def _at_rest(system: Served, cube: str) -> None:
+    """Return once the indexes have followed: what one step left to them is no part of the next."""
+    deadline = time.monotonic() + SETTLE_S
+    while any(
+        index["lag"]
+        for host in system.status()["hosts"]
+        for shard in host["shards"]
+        for index in shard["indexes"].values()
+    ):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the indexes of {cube} do not catch up")
+        time.sleep(0.5)
+
+
+def _timed(api: httpx.Client, cube: str, act: Callable[[], object], expected: Answers | None) -> Json:
+    """Seconds until the call answers, and until a search answers in full what is expected; how much it changed."""
     began = time.perf_counter()
-    act()
+    done = act()
     answered_s = time.perf_counter() - began
-    while not _searched(api, cube):
+    while (found := _found(api, cube)) != expected and time.perf_counter() - began < GIVEN_UP_S:
         time.sleep(0.01)
-    return {"answers_s": round(answered_s, 3), "serves_s": round(time.perf_counter() - began, 3)}
+    serves_s = time.perf_counter() - began
+    made: Json = {"answers_s": round(answered_s, 3), "serves_s": round(serves_s, 3), "right": found == expected}
+    return {**made, "changed": done} if isinstance(done, int) else made
 
 
-def _searched(api: httpx.Client, cube: str) -> bool:
-    body = {"query": QUESTIONS[0], "cubes": [cube], "top_k": 10}
-    return not api.post("/v1/search", json=body).raise_for_status().json()["degraded"]
+def _found(api: httpx.Client, cube: str, as_of: int | None = None) -> Answers | None:
+    """(text, score) of the best memories; None when something was missed."""
+    body: Json = {"query": QUESTIONS[0], "cubes": [cube], "top_k": 10}
+    answer = api.post("/v1/search", json=body if as_of is None else {**body, "as_of": as_of}).raise_for_status().json()
+    return None if answer["degraded"] else [(hit["text"], hit["score"]) for hit in answer["results"]]
 
 
 def _version(api: httpx.Client, cube: str) -> int:
     return int(api.get(f"/v1/cubes/{cube}").raise_for_status().json()["version"])
 
 
-def _rollback(api: httpx.Client, cube: str, to: int) -> None:
-    api.post(f"/v1/cubes/{cube}/rollback", json={"to": to}).raise_for_status()
+def _rollback(api: httpx.Client, cube: str, to: int) -> int:
+    done = api.post(f"/v1/cubes/{cube}/rollback", json={"to": to}).raise_for_status().json()
+    return int(done["changed"])
 
 
 def _fork(api: httpx.Client, cube: str, version: int, fork: str = "") -> str:

@@ -133,11 +133,14 @@ class SystemOut(PartOut):
 
 
 class EmbedderOut(PartOut):
-    """The ingest embedder. `waiting` callers, a shard each, have texts that are in no batch yet."""
+    """The ingest embedder. `waiting` callers, a shard each, have texts that are in no batch yet. `embedded` counts
+    texts since it started.
+    """
 
     model: str
     dimension: int
     waiting: int
+    embedded: int
 
 
 class GateOut(Answer):

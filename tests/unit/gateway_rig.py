@@ -95,7 +95,7 @@ class Embedding:
         return []
 
     def status(self) -> JsonObject:
-        return {**footprint(), "model": "hash@1", "dimension": 64, "waiting": 0}
+        return {**footprint(), "model": "hash@1", "dimension": 64, "waiting": 0, "embedded": 0}
 
 
 class GatewayRig:

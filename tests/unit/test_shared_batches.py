@@ -66,6 +66,7 @@ def test_those_that_wait_are_embedded_together_and_get_their_own(slow: Slow) -> 
         answers = waiting_behind_one(shared, slow, pool, ["a"], ["bb", "ccc"], [], ["dddd"])
     assert answers == [[1], [2, 3], [], [4]]
     assert slow.batches == [1, 4]
+    assert shared.embedded == 5
 
 
 def test_a_text_that_fails_is_its_own_callers_error_alone(slow: Slow) -> None:
