@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 from actors.errors import RequestTooLarge
 from actors.memory.archive_check import refused
+from actors.memory.archive_erasure import Erasures, received
 from actors.memory.archive_events import ArchivedEvent, Import, payload_of
 from actors.memory.archive_format import Manifest
-from actors.memory.archive_rules import ImportRules
+from actors.memory.archive_names import renamed
+from actors.memory.archive_rules import ImportRules, check_merges
 from actors.memory.cube import CubeState
 from actors.memory.events import GENESIS, Event, EventType, encode_content, seal_content
 from actors.memory.governance import Caller
@@ -21,6 +23,8 @@ from actors.stores.archive.parts import decode_events
 COMMITTED_EVENTS = 8192
 COMMITTED_BYTES = 16 << 20
 """A data file of the journal ends with the event that takes it to either."""
+
+_DERIVED_FROM = b'"derived_from"'
 
 UNFOLDED_FREE_BYTES = 64 << 20
 UNFOLDED_RATIO = 100
@@ -52,8 +56,9 @@ class ImportedChain:
 
     def folded(self) -> CubeState:
         """The fold of the events, each checked before it is taken in. Raises ArchiveRefused, RequestTooLarge."""
-        state = CubeState(self._as.cube_id)
-        rules = ImportRules(self.manifest.history, self._as.now_us)
+        erasures = Erasures.of(self._rows())
+        state = CubeState(self._as.cube_id, blank_rows=erasures.rows_at)
+        rules = ImportRules(self.manifest.cube_id, self.manifest.history, erasures, self._as.now_us)
         allowed = UNFOLDED_FREE_BYTES + UNFOLDED_RATIO * self._spool.check.size
         for row in self._rows():
             allowed -= len(row.content or b"")
@@ -63,6 +68,9 @@ class ImportedChain:
                 )
             type, _ = rules.check(row, state)
             state.apply(self._sealed(row, type, state.head))
+            if type is EventType.CUBE_ROLLED_BACK:
+                check_merges(state)
+        check_merges(state)
         if state.version != self.manifest.version:
             raise refused(
                 f"it holds {state.version} events, where its manifest says {self.manifest.version}", "manifest"
@@ -101,7 +109,7 @@ class ImportedChain:
     def _sealed(self, row: ArchivedEvent, type: EventType, head: bytes) -> Event:
         """The event as this instance records it: at its own time, with its principal, under our key."""
         importer = self._as.caller.principal
-        content, principal = row.content or b"{}", row.principal or importer
+        content, principal = self._renamed_content(row, type), row.principal or importer
         if type is EventType.CUBE_CREATED:
             type, content, principal = EventType.CUBE_IMPORTED, self._first(row), importer
         event = seal_content(
@@ -120,6 +128,17 @@ class ImportedChain:
             previous_hash=head,
         )
         return event if row.content is not None else replace(event, content=None, salt=None)
+
+    def _renamed_content(self, row: ArchivedEvent, type: EventType) -> bytes:
+        """The content, naming the cube that it becomes where it names its own."""
+        content, origin, ours = row.content or b"{}", self.manifest.cube_id, self._as.cube_id
+        if origin == ours:
+            return content
+        if type is EventType.ERASURE_COMPLETED:
+            return encode_content(received(payload_of(content), ours))
+        if _DERIVED_FROM in content:
+            return encode_content(renamed(payload_of(content), origin, ours))
+        return content
 
     def _first(self, row: ArchivedEvent) -> bytes:
         """What `cube.imported` records in the place of the creation that `row` is."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from actors.memory.archive_names import renamed
 from actors.memory.cube import CubeState
 from actors.memory.events import Event, EventType, encode_content
 from actors.memory.item import Memory, to_fields
@@ -69,14 +70,15 @@ def origin_of(state: CubeState) -> str:
     return origin
 
 
-def archived(event: Event) -> ArchivedEvent:
-    """What an archive with history holds of an event."""
-    type, principal, payload = event.type.value, event.principal, event.payload()
+def archived(event: Event, origin: str) -> ArchivedEvent:
+    """What an archive with history holds of an event, which names its own cube as the one where the history began."""
+    type, principal = event.type.value, event.principal
+    payload = renamed(event.payload(), event.cube_id, origin)
     if event.type is EventType.CUBE_FORKED:  # what came before it is in the archive: it is one more change
         type, payload = EventType.CUBE_CHANGED.value, {name: payload[name] for name in ("name", "policy")}
     if event.type is EventType.CUBE_IMPORTED:
-        origin = payload["origin"]
-        type, principal, payload = EventType.CUBE_CREATED.value, origin["principal"], origin["content"]
+        created = payload["origin"]
+        type, principal, payload = EventType.CUBE_CREATED.value, created["principal"], created["content"]
     return ArchivedEvent(
         version=event.version,
         type=type,
@@ -110,7 +112,7 @@ def squashed(state: CubeState, version: int, memories: Iterable[Memory]) -> Iter
             memory_version=memory.version,
             recorded_at_us=memory.recorded_at_us,
             principal="",
-            content=encode_content(to_fields(memory)),
+            content=encode_content(renamed(to_fields(memory), state.cube_id, origin_of(state))),
         )
 
 
