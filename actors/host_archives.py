@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from actors.discretion import Discretion
 from actors.errors import AlreadyExists, Conflict
 from actors.exporting import Export, archive_of, cube_at
 from actors.imported_chain import ImportAs, ImportedChain
@@ -37,6 +38,7 @@ class HostArchives(ABC):
     """The part of a host that takes cubes out and in. Safe to call from many threads."""
 
     _clock: Clock
+    _discretion: Discretion
 
     def __init__(self, spool: Path, chain_key: bytes, archive_bytes: int) -> None:
         """`spool` is a folder of the host's own, for archives as they arrive; what an earlier process left there is
@@ -91,7 +93,10 @@ class HostArchives(ABC):
 
     def _import(self, shard: ShardArchives, name: str, wanted: ImportAs) -> Import:
         spool = Spool(self._spool_folder / f"{name}.tar", self._archive_bytes)
-        return Import(shard, spool, lambda: ImportedChain(spool, wanted, self._chain_key, secrets.token_bytes(32)))
+        key, gate = self._chain_key, self._discretion.gate
+        return Import(
+            shard, spool, gate, lambda: ImportedChain(spool, wanted, key, secrets.token_bytes(32), gate.kinds)
+        )
 
     def import_chunk(self, caller: Caller, name: str, offset: int, data: bytes) -> None:
         """Bytes of the archive. Raises ArchiveRefused, NewerArchive, RequestTooLarge as soon as it is known."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from actors.errors import RequestTooLarge
 from actors.memory.archive_check import refused
@@ -17,6 +18,7 @@ from actors.memory.archive_rules import ImportRules, check_merges
 from actors.memory.cube import CubeState
 from actors.memory.events import GENESIS, Event, EventType, encode_content, seal_content
 from actors.memory.governance import Caller
+from actors.memory.policy import ENTITIES
 from actors.spool import Spool
 from actors.stores.archive.parts import decode_events
 
@@ -44,8 +46,12 @@ class ImportAs:
 class ImportedChain:
     """The events of an archive that has arrived whole. They are made when they are asked for, the same each time."""
 
-    def __init__(self, spool: Spool, wanted: ImportAs, chain_key: bytes, secret: bytes) -> None:
-        """`secret`, random and nobody else's, is what salts are made from. Raises ArchiveRefused for a cut archive."""
+    def __init__(
+        self, spool: Spool, wanted: ImportAs, chain_key: bytes, secret: bytes, kinds: Sequence[str] = ENTITIES
+    ) -> None:
+        """`secret`, random and nobody else's, is what salts are made from; `kinds` are those of entities that a policy
+        may name here. Raises ArchiveRefused for a cut archive.
+        """
         self.manifest: Manifest = spool.check.finish()
         self._spool = spool
         self._as = wanted
@@ -53,12 +59,22 @@ class ImportedChain:
         self._secret = secret
         self._request_id = f"import-{spool.check.digest[:16]}"
         self._renaming: Event | None = None
+        self._kinds = kinds
+        self._rewritten: Mapping[str, Mapping[str, Any]] = {}
+        self.reasons: list[str] = []
+        """Why memories were erased; known after `folded`."""
+
+    def rewrite(self, fields: Mapping[str, Mapping[str, Any]]) -> None:
+        """From now on memories are added with these fields, by memory, in the place of what the archive says. Of an
+        archive without history.
+        """
+        self._rewritten = fields
 
     def folded(self) -> CubeState:
         """The fold of the events, each checked before it is taken in. Raises ArchiveRefused, RequestTooLarge."""
         erasures = Erasures.of(self._rows())
         state = CubeState(self._as.cube_id, blank_rows=erasures.rows_at)
-        rules = ImportRules(self.manifest.cube_id, self.manifest.history, erasures, self._as.now_us)
+        rules = ImportRules(self.manifest.cube_id, self.manifest.history, erasures, self._as.now_us, self._kinds)
         allowed = UNFOLDED_FREE_BYTES + UNFOLDED_RATIO * self._spool.check.size
         for row in self._rows():
             allowed -= len(row.content or b"")
@@ -66,7 +82,9 @@ class ImportedChain:
                 raise RequestTooLarge(
                     f"the archive unfolds to over {UNFOLDED_RATIO} times its size", ratio=UNFOLDED_RATIO
                 )
-            type, _ = rules.check(row, state)
+            type, payload = rules.check(row, state)
+            if type is EventType.MEMORY_ERASED:
+                self.reasons.append(payload["reason"])
             state.apply(self._sealed(row, type, state.head))
             if type is EventType.CUBE_ROLLED_BACK:
                 check_merges(state)
@@ -104,7 +122,9 @@ class ImportedChain:
 
     def _rows(self) -> Iterator[ArchivedEvent]:
         for name, data in self._spool.members("events"):
-            yield from decode_events(name, data)
+            for row in decode_events(name, data):
+                fields = self._rewritten.get(row.memory_id)
+                yield row if fields is None else _with(row, fields)
 
     def _sealed(self, row: ArchivedEvent, type: EventType, head: bytes) -> Event:
         """The event as this instance records it: at its own time, with its principal, under our key."""
@@ -175,3 +195,7 @@ class ImportedChain:
 
     def _salt(self, version: int) -> bytes:
         return hmac.digest(self._secret, version.to_bytes(8, "big"), hashlib.sha256)[:16]
+
+
+def _with(row: ArchivedEvent, fields: Mapping[str, Any]) -> ArchivedEvent:
+    return replace(row, content=encode_content({**payload_of(row.content or b"{}"), **fields}))

@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from actors.errors import MemosError
 from actors.exporting import text_digest
+from actors.import_screening import screened
 from actors.imported_chain import ImportedChain
 from actors.memory.analysis import terms_of
 from actors.memory.cube import CubeState
 from actors.memory.ports import LexicalDocument, RowNumbers
 from actors.memory.requests import ImportedCube
+from actors.redaction_gate import RedactionGate
 from actors.row_deltas import RowDelta
 from actors.shard_archives import ShardArchives
 from actors.spool import Spool
@@ -33,11 +35,11 @@ ROWS_AT_ONCE = 2048
 """Rows that are handed to an index at a time."""
 
 
-def take_in(shard: ShardArchives, spool: Spool, chain: ImportedChain) -> ImportedCube:
-    """Make the cube. Raises ArchiveRefused, RequestTooLarge, AlreadyExists, and what storage and indexes raise; then
-    nothing of it is left.
+def take_in(shard: ShardArchives, spool: Spool, chain: ImportedChain, gate: RedactionGate) -> ImportedCube:
+    """Make the cube. Raises what `import_screening.screened` raises (ArchiveRefused, RequestTooLarge, RedactionBlocked
+    and others), AlreadyExists, and what storage and indexes raise; then nothing of it is left.
     """
-    state = chain.folded()
+    state = screened(chain, gate)
     try:
         found = _put_vectors(shard, spool, chain, state)
         _put_documents(shard, state)
@@ -115,8 +117,11 @@ def _put_documents(shard: ShardArchives, state: CubeState) -> None:
 class Import:
     """One that is under way: it arrives, then it is worked on by a thread of its own. Its session guards it."""
 
-    def __init__(self, shard: ShardArchives, spool: Spool, begin: Callable[[], ImportedChain]) -> None:
+    def __init__(
+        self, shard: ShardArchives, spool: Spool, gate: RedactionGate, begin: Callable[[], ImportedChain]
+    ) -> None:
         self._shard = shard
+        self._gate = gate
         self._spool = spool
         self._begin = begin
         self._outcome: ImportedCube | MemosError | None = None
@@ -142,7 +147,7 @@ class Import:
 
     def _work(self, chain: ImportedChain) -> None:
         try:
-            self._outcome = take_in(self._shard, self._spool, chain)
+            self._outcome = take_in(self._shard, self._spool, chain, self._gate)
         except MemosError as error:
             self._outcome = error
         except Exception:  # the outer loop of a thread: who waits is told

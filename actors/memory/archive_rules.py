@@ -6,11 +6,11 @@ checked against a cube, so that no state comes in that no command leads to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actors.errors import InvalidRequest, MemosError
+from actors.errors import InvalidRequest, MemosError, UnknownEntityKind
 from actors.memory.archive_check import refused, shown
 from actors.memory.archive_erasure import RECEIPT_BYTES, Erasures
 from actors.memory.archive_events import ArchivedEvent, payload_of
@@ -46,22 +46,24 @@ AHEAD_US = 24 * 3600 * 1_000_000
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What an event of an archive is checked against: the fold of those before it, and what the archive says of itself.
-    `origin` is the cube where its history began.
+    `origin` is the cube where its history began; `kinds` are those of entities that a policy may name here.
     """
 
     state: CubeState
     origin: str
     history: bool
     erasures: Erasures
+    kinds: Sequence[str]
 
 
 class ImportRules:
     """Checks the events of one archive, in order. `history`: without it, nothing but memories follows the creation."""
 
-    def __init__(self, origin: str, history: bool, erasures: Erasures, now_us: int) -> None:
+    def __init__(self, origin: str, history: bool, erasures: Erasures, now_us: int, kinds: Sequence[str]) -> None:
         self._origin = origin
         self._history = history
         self._erasures = erasures
+        self._kinds = kinds
         self._latest_us = now_us + AHEAD_US
         self._last_us = 0
 
@@ -78,7 +80,7 @@ class ImportRules:
             else:
                 payload = self._payload(row, type)
                 self._check_names(row, payload, state)
-                _ABOUT[type](row, payload, Ground(state, self._origin, self._history, self._erasures))
+                _ABOUT[type](row, payload, Ground(state, self._origin, self._history, self._erasures, self._kinds))
         except Broken as broken:
             raise refused(f"event {shown(str(row.version))}: {broken}", "event") from broken
         self._last_us = row.recorded_at_us
@@ -130,20 +132,26 @@ class ImportRules:
 def _created(row: ArchivedEvent, payload: Payload, ground: Ground) -> None:
     require(set(payload) == {"owner", "name", "policy"}, "a creation has an owner, a name and a policy")
     require(is_label(payload["owner"]) and is_label(payload["name"]), "its owner or name is no text")
-    _policy(payload["policy"])
+    _policy(payload["policy"], ground.kinds)
 
 
 def _configured(row: ArchivedEvent, payload: Payload, ground: Ground) -> None:
     require(bool(payload) and set(payload) <= {"name", "policy"}, "it changes something else than name and policy")
     require(is_label(payload.get("name", "")), "its name is no text")
     if "policy" in payload:
-        _policy(payload["policy"])
+        _policy(payload["policy"], ground.kinds)
 
 
-def _policy(policy: Any) -> None:
+def _policy(policy: Any, kinds: Sequence[str]) -> None:
     """Raises what a policy that this build does not honour raises: it would be a promise that nobody keeps."""
     try:
-        whole = merged_policy({}, policy) if isinstance(policy, dict) else None
+        whole = merged_policy({}, policy, kinds) if isinstance(policy, dict) else None
+    except UnknownEntityKind as unknown:
+        raise UnknownEntityKind(
+            f"the archive is refused: {unknown.detail}. Configure recognizers for them in redaction.recognizers of the "
+            "profile, or take them out of the cube's policy and export it without history",
+            **unknown.facts,
+        ) from unknown
     except MemosError:
         raise
     except (TypeError, ValueError, KeyError) as error:
