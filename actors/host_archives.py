@@ -13,12 +13,13 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from actors.audit import AuditLog
 from actors.discretion import Discretion
 from actors.errors import AlreadyExists, Conflict
 from actors.exporting import Export, archive_of, cube_at
 from actors.imported_chain import ImportAs, ImportedChain
 from actors.importing import Import
-from actors.memory.auditing import AuditAction, Note
+from actors.memory.auditing import AuditAction, Note, detail_text
 from actors.memory.governance import Action, Caller, CubeAccess
 from actors.memory.ports import Clock
 from actors.memory.requests import ExportCube, ImportedCube
@@ -59,6 +60,10 @@ class HostArchives(ABC):
     def _shard_for(self, cube_id: str) -> Shard:
         """The shard that a cube belongs to, whether it is there or not."""
 
+    @abstractmethod
+    def _audit_of(self, cube_id: str) -> AuditLog:
+        """The audit of the shard that a cube belongs to."""
+
     # out
 
     def begin_export(self, caller: Caller, cube_id: str, request: ExportCube) -> str:
@@ -86,6 +91,7 @@ class HostArchives(ABC):
         if not access.importing or access.owner != caller.principal:
             raise Conflict(f"cube {access.cube_id!r} is not registered for an import", cube=access.cube_id)
         shard = self._shard_for(access.cube_id).archives
+        self._audit_of(access.cube_id).check()
         if not shard.is_empty(access.cube_id):
             raise AlreadyExists(f"the cube id {access.cube_id!r} is taken; choose another", cube=access.cube_id)
         wanted = ImportAs(access.cube_id, caller, cube_name, self._clock.now_us())
@@ -94,9 +100,16 @@ class HostArchives(ABC):
     def _import(self, shard: ShardArchives, name: str, wanted: ImportAs) -> Import:
         spool = Spool(self._spool_folder / f"{name}.tar", self._archive_bytes)
         key, gate = self._chain_key, self._discretion.gate
-        return Import(
-            shard, spool, gate, lambda: ImportedChain(spool, wanted, key, secrets.token_bytes(32), gate.kinds)
-        )
+
+        def begin() -> ImportedChain:
+            return ImportedChain(spool, wanted, key, secrets.token_bytes(32), gate.kinds)
+
+        def made(cube: ImportedCube, digest: str) -> None:
+            detail = {"what": "import", "archive": digest, "version": cube.version, "memories": cube.memories}
+            audit = self._audit_of(cube.cube_id)
+            audit.record(wanted.caller, AuditAction.CREATE, cube.cube_id, detail=detail_text(detail))
+
+        return Import(shard, spool, gate, begin, made)
 
     def import_chunk(self, caller: Caller, name: str, offset: int, data: bytes) -> None:
         """Bytes of the archive. Raises ArchiveRefused, NewerArchive, RequestTooLarge as soon as it is known."""

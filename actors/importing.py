@@ -118,9 +118,16 @@ class Import:
     """One that is under way: it arrives, then it is worked on by a thread of its own. Its session guards it."""
 
     def __init__(
-        self, shard: ShardArchives, spool: Spool, gate: RedactionGate, begin: Callable[[], ImportedChain]
+        self,
+        shard: ShardArchives,
+        spool: Spool,
+        gate: RedactionGate,
+        begin: Callable[[], ImportedChain],
+        made: Callable[[ImportedCube, str], None],
     ) -> None:
+        """`made` is told the cube and the digest of its archive, before anybody else is."""
         self._shard = shard
+        self._made = made
         self._gate = gate
         self._spool = spool
         self._begin = begin
@@ -147,7 +154,9 @@ class Import:
 
     def _work(self, chain: ImportedChain) -> None:
         try:
-            self._outcome = take_in(self._shard, self._spool, chain, self._gate)
+            cube = take_in(self._shard, self._spool, chain, self._gate)
+            self._made(cube, self._spool.check.digest)
+            self._outcome = cube
         except MemosError as error:
             self._outcome = error
         except Exception:  # the outer loop of a thread: who waits is told
