@@ -82,7 +82,13 @@ class CubeHost(HostReading, HostArchives):
             self.lineage.consolidate,
         )
         erasure = HostErasure(
-            self._access, self._entered, self._derived_entered, self._shard_for, self._shards.values, self._origin
+            self._access,
+            self._entered,
+            self._derived_entered,
+            self._shard_for,
+            self._shards.values,
+            self._origin,
+            self._discretion,
         )
         self.plan_erasure, self.erase, self.derived = erasure.plan, erasure.erase, erasure.derived
         self.plan_cube_erasure, self.erase_cube = erasure.plan_cube, erasure.erase_cube
