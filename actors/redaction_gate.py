@@ -111,10 +111,14 @@ class RedactionGate:
         """Why somebody does something, with what is found replaced in every mode. Raises as `adding` does."""
         if rule.off or not text:
             return text
-        spans = resolved(text, self._find(rule, [Passage(text)])[0])
+        spans = self._spans(rule, text)
         if rule.mode is RedactionMode.BLOCK:
             _refuse([Screening((), tuple(Finding("reason", span.kind, span.start, span.end) for span in spans))])
         return replaced(text, spans)[0]
+
+    def replaced(self, rule: Rule, text: str) -> str:
+        """A text with what is found replaced, in whatever mode. Raises as `adding` does, save RedactionBlocked."""
+        return text if rule.off or not text else replaced(text, self._spans(rule, text))[0]
 
     def screening(self, rule: Rule, memories: Sequence[dict[str, Any]]) -> list[Screening]:
         """What is found in memories that are recorded already, given by their fields; nothing of them is changed."""
@@ -143,7 +147,7 @@ class RedactionGate:
 
     def kinds_in(self, rule: Rule, text: str) -> Counter[str]:
         """How often each kind is found in a text. Raises as `adding` does."""
-        return Counter(span.kind for span in resolved(text, self._find(rule, [Passage(text)])[0]))
+        return Counter(span.kind for span in self._spans(rule, text))
 
     def _treated(self, rule: Rule, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
         found = self._found(rule, given)
@@ -176,6 +180,9 @@ class RedactionGate:
             for path, passage in places.items():
                 one[path] = resolved(passage.text, one[path])
         return list(zip(given, raw, strict=True))
+
+    def _spans(self, rule: Rule, text: str) -> list[Span]:
+        return resolved(text, self._find(rule, [Passage(text)])[0])
 
     def _find(self, rule: Rule, passages: Sequence[Passage]) -> list[list[Span]]:
         gone = sorted(set(rule.entities) - set(self.kinds))
