@@ -30,7 +30,7 @@ def _state(memories: int, chars: int, filler: Callable[[int], str] = "x".__mul__
             "form": "plaintext",
             "type": "note",
             "state": "activated",
-            "text": f"{version} tea \n \u2028 " + "x" * chars,
+            "text": f"{version} tea \n \u2028 " + filler(chars),
         }
         event = seal(
             KEY,
