@@ -371,7 +371,8 @@ class PlainBackend(PlainTimeMachine, PlainErasing, PlainArchives):
         return stopped
 
     async def status(self) -> JsonObject:
-        return {"shards": 4, "nodes": [], "hosts": [], "system": None, "embedder": None, "unanswered": self.unanswered}
+        parts = dict.fromkeys(("system", "embedder", "redactor"))
+        return {"shards": 4, "nodes": [], "hosts": [], **parts, "unanswered": self.unanswered}
 
     async def ready(self) -> list[str]:
         return self.waiting
