@@ -76,7 +76,7 @@ bench: setup  ## the acceptance runs, about an hour; LOCOMO=PATH names LoCoMo's 
 	  echo "bench $$name"; \
 	  $(BIN)/python -m "jobs.bench.$$name" "$${reach[@]}" --json "$(RESULTS)/$$name.json" --picture "$(RESULTS)/$$name.svg"; \
 	done; \
-	$(BIN)/python -m jobs.bench.archives "$${reach[@]}" --memories 20000 --chars 2000 --json $(RESULTS)/archives.json; \
+	$(BIN)/python -m jobs.bench.archives "$${reach[@]}" --memories 80000 --chars 2000 --json $(RESULTS)/archives.json; \
 	if [ -n "$(LOCOMO)" ]; then $(BIN)/python -m jobs.bench.locomo "$${reach[@]}" --path "$(LOCOMO)" --json $(RESULTS)/locomo.json; \
 	else echo "LoCoMo is left out: its licence keeps it out of the repository. Name the file: make bench LOCOMO=PATH"; fi; \
 	$(BIN)/python -m jobs.bench.kills "$${reach[@]}" --rounds 20 --json $(RESULTS)/kills.json
