@@ -67,6 +67,7 @@ bench: setup  ## the acceptance runs, about an hour; LOCOMO=PATH names LoCoMo's 
 	@$(BIN)/python -m jobs.bench.journal --json $(RESULTS)/journal.json
 	@$(BIN)/python -m jobs.bench.raylets --json $(RESULTS)/raylets.json
 	@$(BIN)/python -m jobs.bench.redaction --json $(RESULTS)/redaction.json
+	@$(BIN)/python -m jobs.bench.erasure --rounds 14 --first 3 --step 6 --json $(RESULTS)/erasure.json
 	@state=$$(mktemp -d); memos="$(BIN)/memos --state $$state"; \
 	trap '$$memos down; rm -rf "$$state"' EXIT; \
 	$$memos up --detach --port $(BENCH_PORT); \
@@ -75,6 +76,7 @@ bench: setup  ## the acceptance runs, about an hour; LOCOMO=PATH names LoCoMo's 
 	  echo "bench $$name"; \
 	  $(BIN)/python -m "jobs.bench.$$name" "$${reach[@]}" --json "$(RESULTS)/$$name.json" --picture "$(RESULTS)/$$name.svg"; \
 	done; \
+	$(BIN)/python -m jobs.bench.archives "$${reach[@]}" --memories 80000 --chars 2000 --json $(RESULTS)/archives.json; \
 	if [ -n "$(LOCOMO)" ]; then $(BIN)/python -m jobs.bench.locomo "$${reach[@]}" --path "$(LOCOMO)" --json $(RESULTS)/locomo.json; \
 	else echo "LoCoMo is left out: its licence keeps it out of the repository. Name the file: make bench LOCOMO=PATH"; fi; \
 	$(BIN)/python -m jobs.bench.timetravel "$${reach[@]}" $(if $(LOCOMO),--path "$(LOCOMO)") --json $(RESULTS)/timetravel.json; \

@@ -27,6 +27,7 @@ from actors.memory.ports import Clock, Mask
 from actors.memory.repeats import may_absorb
 from actors.memory.similarity import THRESHOLDS, MergeThresholds
 from actors.open_cubes import OpenCube
+from actors.redaction_gate import Rule
 from actors.row_deltas import RowDelta, of_new_rows
 from actors.vector_sources import Lineage, VectorSources
 
@@ -139,8 +140,9 @@ class Consolidator:
             for row, other, score in near:
                 newer, older = _by_age(state, memory_ids[row], memory_ids[other])
                 pairs[newer.id, older.id] = Pair(newer, older, score)
+            quotes = Rule.of(state.policy).off
         found = (examined(pair, self._thresholds) for pair in pairs.values())
-        return [finding for finding in found if finding is not None]
+        return [finding if quotes else finding.unquoted() for finding in found if finding is not None]
 
     # in the background
 

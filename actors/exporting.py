@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
-from actors.errors import Conflict, VersionNotFound
-from actors.memory.archive_events import ArchivedEvent, archived, origin_of, squashed, standing
+from actors.errors import Conflict, CubeNotFound, VersionNotFound
+from actors.memory.archive_erasure import later_tombstones, leaving
+from actors.memory.archive_events import ArchivedEvent, origin_of, squashed, standing
 from actors.memory.archive_format import MANIFEST, ArchiveWriter, Manifest, part_name
 from actors.memory.cube import CubeState
 from actors.memory.item import Memory
@@ -36,7 +38,8 @@ CHUNK_BYTES = 512 << 10
 @dataclass(frozen=True, slots=True)
 class CubeAt:
     """A cube at a version: what an archive of it is made of. `state` may grow meanwhile; `rows` are the numbers of the
-    rows whose vectors belong to it, in order, and `memories` what stands without history, None with it.
+    rows whose vectors belong to it, in order, and `memories` what stands without history, None with it. `erased` is
+    what was erased when the export began, and `tombstones` the events that say so behind an earlier version.
     """
 
     state: CubeState
@@ -44,27 +47,33 @@ class CubeAt:
     manifest: Manifest
     rows: list[int]
     memories: list[Memory] | None
+    erased: frozenset[str]
+    tombstones: list[ArchivedEvent]
 
 
 def cube_at(shard: ShardArchives, cube_id: str, request: ExportCube, now_us: int) -> CubeAt:
-    """Raises VersionNotFound for a version that the cube has not reached, or a time before it was created."""
-    with shard.pinned(cube_id) as cube, cube.lock:
-        state = cube.state
-        version = state.version_of(request.as_of)
+    """Raises VersionNotFound for a version that the cube has not reached, or a time before it was created, CubeNotFound
+    for a cube that was erased.
+    """
+    with shard.pinned(cube_id) as opened:
+        with opened.lock:
+            state = opened.state
+            version, newest, erased = state.version_of(request.as_of), state.version, frozenset(state.erased)
+        if cube_id in erased:
+            raise CubeNotFound(f"no cube {cube_id!r}", cube=cube_id)
         if version == 0:
-            raise VersionNotFound(f"cube {cube_id!r} was not there yet", cube=cube_id, version=state.version)
-        _, name, _ = max(meta for meta in state.meta_history if meta[0] <= version)
-        if request.history and state.erased:
-            raise Conflict(
-                f"memories of cube {cube_id!r} were erased: its history cannot be taken in elsewhere; "
-                "export it without history",
-                cube=cube_id,
-            )
-        memories = None if request.history else standing(state, version)
-        rows = rows_of_history(state.rows, version) if memories is None else rows_of(state.rows, version, memories)
-        count = version if memories is None else 1 + len(memories)
-        manifest = Manifest(origin_of(state), name, count, request.history, shard.model_id, shard.dimension, now_us)
-    return CubeAt(state, version, manifest, rows, memories)
+            raise VersionNotFound(f"cube {cube_id!r} was not there yet", cube=cube_id, version=newest)
+        origin, tombstones = origin_of(state), []
+        if request.history and any(gone.version > version for gone in state.erased.copy().values()):
+            tombstones = later_tombstones(shard.events(cube_id, newest), version, origin)
+        with opened.lock:
+            _, name, _ = max(meta for meta in state.meta_history if meta[0] <= version)
+            memories = None if request.history else standing(state, version)
+            rows = rows_of_history(state.rows, version) if memories is None else rows_of(state.rows, version, memories)
+        rows = [row for row in rows if state.rows.memory_ids[row] not in erased]
+        count = version + len(tombstones) if memories is None else 1 + len(memories)
+        manifest = Manifest(origin, name, count, request.history, shard.model_id, shard.dimension, now_us)
+    return CubeAt(state, version, manifest, rows, memories, erased, tombstones)
 
 
 def rows_of_history(rows: Rows, version: int) -> list[int]:
@@ -83,17 +92,27 @@ def archive_of(shard: ShardArchives, cube: CubeAt) -> Iterator[bytes]:
     writer = ArchiveWriter()
     yield from writer.member(MANIFEST, cube.manifest.encode())
     for number, part in enumerate(_event_parts(_events(shard, cube))):
+        _check_erased(shard, cube)
         yield from writer.member(part_name("events", number), encode_events(part))
     for number, data in enumerate(_vector_parts(shard, cube)):
+        _check_erased(shard, cube)
         yield from writer.member(part_name("vectors", number), data)
     yield from writer.end()
 
 
 def _events(shard: ShardArchives, cube: CubeAt) -> Iterator[ArchivedEvent]:
     if cube.memories is None:
-        origin = origin_of(cube.state)
-        return (archived(event, origin) for event in shard.events(cube.state.cube_id, cube.version))
+        events = shard.events(cube.state.cube_id, cube.version)
+        return chain(leaving(events, cube.manifest.cube_id, cube.erased), cube.tombstones)
     return squashed(cube.state, cube.version, cube.memories)
+
+
+def _check_erased(shard: ShardArchives, cube: CubeAt) -> None:
+    """Raise Conflict when something was erased since the export began: it may be in what comes next."""
+    with shard.pinned(cube.state.cube_id) as opened, opened.lock:
+        erased = len(opened.state.erased)
+    if erased != len(cube.erased):
+        raise Conflict("memories of the cube were erased meanwhile; export it again", cube=cube.state.cube_id)
 
 
 def _event_parts(events: Iterable[ArchivedEvent]) -> Iterator[list[ArchivedEvent]]:

@@ -48,6 +48,7 @@ from actors.memory.requests import (
 from actors.memory.screening import Recognizer
 from actors.memory.time_requests import CompareVersions, ForkCube, RolledBack
 from actors.memory_budget import MemoryBudget
+from actors.query_texts import QueryTexts
 from actors.screening_run import screen
 from actors.shard import Shard
 from actors.shard_opening import HostSpec, open_audit, open_shard
@@ -74,6 +75,7 @@ class CubeHost(HostReading, HostArchives):
         HostArchives.__init__(self, spec.spool, spec.chain_key, spec.archive_bytes)
         super().__init__(spec, open_shard, open_audit, access, clock)
         self._discretion = Discretion(self._access, recognizer)
+        self._query_texts = QueryTexts(spec.chain_key, self._discretion.gate)
         self._time = TimeMachine(self._entered, self._access, clock, self._discretion)
         self.lineage = Lineage(self._entered, self._origin, self._access, self._discretion)
         self.split, self.provenance, self.consolidate = (
@@ -82,7 +84,13 @@ class CubeHost(HostReading, HostArchives):
             self.lineage.consolidate,
         )
         erasure = HostErasure(
-            self._access, self._entered, self._derived_entered, self._shard_for, self._shards.values, self._origin
+            self._access,
+            self._entered,
+            self._derived_entered,
+            self._shard_for,
+            self._shards.values,
+            self._origin,
+            self._discretion,
         )
         self.plan_erasure, self.erase, self.derived = erasure.plan, erasure.erase, erasure.derived
         self.plan_cube_erasure, self.erase_cube = erasure.plan_cube, erasure.erase_cube

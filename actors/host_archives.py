@@ -13,11 +13,13 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from actors.audit import AuditLog
+from actors.discretion import Discretion
 from actors.errors import AlreadyExists, Conflict
 from actors.exporting import Export, archive_of, cube_at
 from actors.imported_chain import ImportAs, ImportedChain
 from actors.importing import Import
-from actors.memory.auditing import AuditAction, Note
+from actors.memory.auditing import AuditAction, Note, detail_text
 from actors.memory.governance import Action, Caller, CubeAccess
 from actors.memory.ports import Clock
 from actors.memory.requests import ExportCube, ImportedCube
@@ -37,6 +39,7 @@ class HostArchives(ABC):
     """The part of a host that takes cubes out and in. Safe to call from many threads."""
 
     _clock: Clock
+    _discretion: Discretion
 
     def __init__(self, spool: Path, chain_key: bytes, archive_bytes: int) -> None:
         """`spool` is a folder of the host's own, for archives as they arrive; what an earlier process left there is
@@ -56,6 +59,10 @@ class HostArchives(ABC):
     @abstractmethod
     def _shard_for(self, cube_id: str) -> Shard:
         """The shard that a cube belongs to, whether it is there or not."""
+
+    @abstractmethod
+    def _audit_of(self, cube_id: str) -> AuditLog:
+        """The audit of the shard that a cube belongs to."""
 
     # out
 
@@ -84,6 +91,7 @@ class HostArchives(ABC):
         if not access.importing or access.owner != caller.principal:
             raise Conflict(f"cube {access.cube_id!r} is not registered for an import", cube=access.cube_id)
         shard = self._shard_for(access.cube_id).archives
+        self._audit_of(access.cube_id).check()
         if not shard.is_empty(access.cube_id):
             raise AlreadyExists(f"the cube id {access.cube_id!r} is taken; choose another", cube=access.cube_id)
         wanted = ImportAs(access.cube_id, caller, cube_name, self._clock.now_us())
@@ -91,7 +99,17 @@ class HostArchives(ABC):
 
     def _import(self, shard: ShardArchives, name: str, wanted: ImportAs) -> Import:
         spool = Spool(self._spool_folder / f"{name}.tar", self._archive_bytes)
-        return Import(shard, spool, lambda: ImportedChain(spool, wanted, self._chain_key, secrets.token_bytes(32)))
+        key, gate = self._chain_key, self._discretion.gate
+
+        def begin() -> ImportedChain:
+            return ImportedChain(spool, wanted, key, secrets.token_bytes(32), gate.kinds)
+
+        def made(cube: ImportedCube, digest: str) -> None:
+            detail = {"what": "import", "archive": digest, "version": cube.version, "memories": cube.memories}
+            audit = self._audit_of(cube.cube_id)
+            audit.record(wanted.caller, AuditAction.CREATE, cube.cube_id, detail=detail_text(detail))
+
+        return Import(shard, spool, gate, begin, made)
 
     def import_chunk(self, caller: Caller, name: str, offset: int, data: bytes) -> None:
         """Bytes of the archive. Raises ArchiveRefused, NewerArchive, RequestTooLarge as soon as it is known."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from actors.access import AccessTable
+from actors.discretion import Discretion
 from actors.errors import Forbidden
 from actors.memory import erasing
 from actors.memory.auditing import AuditAction, Note
@@ -13,6 +15,7 @@ from actors.memory.draft import Origin
 from actors.memory.erasure import EraseMemories, Name, Receipt
 from actors.memory.governance import Action, Caller
 from actors.owned_shards import Entered
+from actors.redaction_gate import Rule
 from actors.shard import Shard
 
 DERIVED_FROM = b'"derived_from"'
@@ -21,7 +24,8 @@ DERIVED_FROM = b'"derived_from"'
 
 class HostErasure:
     """`entered` authorises, gives the cube's shard and records; `given` does without authorising. `shards()` are all of
-    the host; `origin(caller)` is what the events of a caller carry.
+    the host; `origin(caller)` is what the events of a caller carry. A reason passes the redaction of the cube that
+    records it.
     """
 
     def __init__(
@@ -32,7 +36,9 @@ class HostErasure:
         shard_of: Callable[[str], Shard],
         shards: Callable[[], Iterable[Shard]],
         origin: Callable[[Caller], Origin],
+        discretion: Discretion,
     ) -> None:
+        self._discretion = discretion
         self._access = access
         self._entered = entered
         self._given = given
@@ -52,7 +58,9 @@ class HostErasure:
         note, allow = _note("memories", request.memory_ids), self._allowing(caller, cube_id)
         with self._entered(caller, Action.READ, cube_id, note) as shard:
             origin = self._origin(caller)
-            receipt = shard.erase(cube_id, lambda draft: erasing.erase(draft, origin, request, allow), origin)
+            rule, passed = self._passed(shard, cube_id, request, lambda: allow(Action.ERASE))
+            decide = rule.guarding(lambda draft: erasing.erase(draft, origin, passed, allow))
+            receipt = shard.erase(cube_id, decide, origin)
             note.ids = tuple(memory_id for cube, memory_id in _names(receipt) if cube == cube_id)
             return receipt
 
@@ -68,9 +76,9 @@ class HostErasure:
         note, allow = _note("cube"), self._allowing(caller, cube_id)
         with self._entered(caller, Action.ERASE_CUBE, cube_id, note) as shard:
             origin = self._origin(caller)
-            return shard.erase(
-                cube_id, lambda draft: erasing.erase_cube(draft, origin, reason, elsewhere, allow), origin
-            )
+            rule, passed = self._passed(shard, cube_id, EraseMemories((), reason), lambda: allow(Action.ERASE_CUBE))
+            decide = rule.guarding(lambda draft: erasing.erase_cube(draft, origin, passed.reason, elsewhere, allow))
+            return shard.erase(cube_id, decide, origin)
 
     def plan_derived(self, caller: Caller, cube_id: str, request: EraseMemories) -> list[Name]:
         """As `plan`, of what `erase_derived` would take."""
@@ -92,12 +100,24 @@ class HostErasure:
         """
         allow, origin = self._allowing_derived(caller, request), self._origin(caller)
 
-        def decide(draft: CubeDraft) -> str:
-            _check_derived(draft, request)
-            return erasing.erase(draft, origin, request, allow)
-
         with self._given(caller, Action.ERASE, cube_id, _note("derived memories", request.memory_ids)) as shard:
-            return shard.erase(cube_id, decide, origin)
+            rule, passed = self._passed(shard, cube_id, request, lambda: None)
+
+            def decide(draft: CubeDraft) -> str:
+                _check_derived(draft, passed)
+                return erasing.erase(draft, origin, passed, allow)
+
+            return shard.erase(cube_id, rule.guarding(decide), origin)
+
+    def _passed(
+        self, shard: Shard, cube_id: str, request: EraseMemories, allow: Callable[[], None]
+    ) -> tuple[Rule, EraseMemories]:
+        """The request with its reason as the cube may record it, and the rule that it passed under. Whoever may not
+        erase learns nothing of it.
+        """
+        allow()
+        rule = self._discretion.rule(shard, cube_id)
+        return rule, replace(request, reason=self._discretion.gate.reason(rule, request.reason))
 
     def derived(self, origins: Sequence[Name]) -> list[Name]:
         """The memories of this host's shards that say to be derived from one of `origins`, in any version."""

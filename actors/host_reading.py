@@ -19,6 +19,8 @@ from actors.memory.requests import ListMemories, Moment, Page, VerifyReport
 from actors.memory.search_requests import CubeHits, SearchCube
 from actors.memory.sources import shown
 from actors.owned_shards import OwnedShards
+from actors.query_texts import QueryTexts
+from actors.redaction_gate import Rule
 from actors.time_machine import TimeMachine
 
 
@@ -27,6 +29,7 @@ class HostReading(OwnedShards):
 
     _discretion: Discretion
     _time: TimeMachine
+    _query_texts: QueryTexts
     lineage: Lineage
 
     def list_memories(self, caller: Caller, cube_id: str, request: ListMemories) -> Page[Memory]:
@@ -60,8 +63,9 @@ class HostReading(OwnedShards):
         with self._entered(caller, Action.SEARCH, cube_id, note) as shard:
             self._time.check_past(request.as_of)
             with shard.reading(cube_id) as cube:
-                if keeps_queries(cube.state.policy):
-                    note.detail["text"] = request.query
+                keeps, rule = keeps_queries(cube.state.policy), Rule.of(cube.state.policy)
+            if keeps:
+                note.detail |= self._query_texts.kept(shard, cube_id, rule, request.query)
             found = shard.search(cube_id, request, waited_s, partial(self._discretion.seen, caller))
             note.ids = tuple(hit.memory.id for hit in found.hits)
             return found
@@ -92,4 +96,5 @@ class HostReading(OwnedShards):
         note, audit = Note(AuditAction.READ, detail={"what": "audit"}), self._audit_of(cube_id)
         with audit.noted(caller, cube_id, note, self._access.knows):
             self._authorise(caller, Action.AUDIT, cube_id)
-            return tuple(audit.newest(cube_id, query))
+            found = audit.newest(cube_id, query)
+            return self._query_texts.shown(self._shard_for(cube_id), cube_id, found)

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from actors.errors import RequestTooLarge
 from actors.memory.archive_check import refused
-from actors.memory.archive_events import ArchivedEvent, Import, payload_of, renamed
+from actors.memory.archive_erasure import Erasures, received
+from actors.memory.archive_events import ArchivedEvent, Import, payload_of
 from actors.memory.archive_format import Manifest
-from actors.memory.archive_rules import ImportRules
+from actors.memory.archive_names import renamed
+from actors.memory.archive_rules import ImportRules, check_merges
 from actors.memory.cube import CubeState
 from actors.memory.events import GENESIS, Event, EventType, encode_content, seal_content
 from actors.memory.governance import Caller
+from actors.memory.policy import ENTITIES
 from actors.spool import Spool
 from actors.stores.archive.parts import decode_events
 
 COMMITTED_EVENTS = 8192
 COMMITTED_BYTES = 16 << 20
 """A data file of the journal ends with the event that takes it to either."""
+
+_DERIVED_FROM = b'"derived_from"'
 
 UNFOLDED_FREE_BYTES = 64 << 20
 UNFOLDED_RATIO = 100
@@ -40,8 +46,12 @@ class ImportAs:
 class ImportedChain:
     """The events of an archive that has arrived whole. They are made when they are asked for, the same each time."""
 
-    def __init__(self, spool: Spool, wanted: ImportAs, chain_key: bytes, secret: bytes) -> None:
-        """`secret`, random and nobody else's, is what salts are made from. Raises ArchiveRefused for a cut archive."""
+    def __init__(
+        self, spool: Spool, wanted: ImportAs, chain_key: bytes, secret: bytes, kinds: Sequence[str] = ENTITIES
+    ) -> None:
+        """`secret`, random and nobody else's, is what salts are made from; `kinds` are those of entities that a policy
+        may name here. Raises ArchiveRefused for a cut archive.
+        """
         self.manifest: Manifest = spool.check.finish()
         self._spool = spool
         self._as = wanted
@@ -49,11 +59,22 @@ class ImportedChain:
         self._secret = secret
         self._request_id = f"import-{spool.check.digest[:16]}"
         self._renaming: Event | None = None
+        self._kinds = kinds
+        self._rewritten: Mapping[str, Mapping[str, Any]] = {}
+        self.reasons: list[str] = []
+        """Why memories were erased; known after `folded`."""
+
+    def rewrite(self, fields: Mapping[str, Mapping[str, Any]]) -> None:
+        """From now on memories are added with these fields, by memory, in the place of what the archive says. Of an
+        archive without history.
+        """
+        self._rewritten = fields
 
     def folded(self) -> CubeState:
         """The fold of the events, each checked before it is taken in. Raises ArchiveRefused, RequestTooLarge."""
-        state = CubeState(self._as.cube_id)
-        rules = ImportRules(self.manifest.history, self._as.now_us)
+        erasures = Erasures.of(self._rows())
+        state = CubeState(self._as.cube_id, blank_rows=erasures.rows_at)
+        rules = ImportRules(self.manifest.cube_id, self.manifest.history, erasures, self._as.now_us, self._kinds)
         allowed = UNFOLDED_FREE_BYTES + UNFOLDED_RATIO * self._spool.check.size
         for row in self._rows():
             allowed -= len(row.content or b"")
@@ -61,8 +82,13 @@ class ImportedChain:
                 raise RequestTooLarge(
                     f"the archive unfolds to over {UNFOLDED_RATIO} times its size", ratio=UNFOLDED_RATIO
                 )
-            type, _ = rules.check(row, state)
+            type, payload = rules.check(row, state)
+            if type is EventType.MEMORY_ERASED:
+                self.reasons.append(payload["reason"])
             state.apply(self._sealed(row, type, state.head))
+            if type is EventType.CUBE_ROLLED_BACK:
+                check_merges(state)
+        check_merges(state)
         if state.version != self.manifest.version:
             raise refused(
                 f"it holds {state.version} events, where its manifest says {self.manifest.version}", "manifest"
@@ -96,16 +122,16 @@ class ImportedChain:
 
     def _rows(self) -> Iterator[ArchivedEvent]:
         for name, data in self._spool.members("events"):
-            yield from decode_events(name, data)
+            for row in decode_events(name, data):
+                fields = self._rewritten.get(row.memory_id)
+                yield row if fields is None else _with(row, fields)
 
     def _sealed(self, row: ArchivedEvent, type: EventType, head: bytes) -> Event:
         """The event as this instance records it: at its own time, with its principal, under our key."""
         importer = self._as.caller.principal
-        content, principal = row.content or b"{}", row.principal or importer
+        content, principal = self._renamed_content(row, type), row.principal or importer
         if type is EventType.CUBE_CREATED:
             type, content, principal = EventType.CUBE_IMPORTED, self._first(row), importer
-        else:
-            content = renamed(content, self.manifest.cube_id, self._as.cube_id)
         event = seal_content(
             self._key,
             cube_id=self._as.cube_id,
@@ -122,6 +148,17 @@ class ImportedChain:
             previous_hash=head,
         )
         return event if row.content is not None else replace(event, content=None, salt=None)
+
+    def _renamed_content(self, row: ArchivedEvent, type: EventType) -> bytes:
+        """The content, naming the cube that it becomes where it names its own."""
+        content, origin, ours = row.content or b"{}", self.manifest.cube_id, self._as.cube_id
+        if origin == ours:
+            return content
+        if type is EventType.ERASURE_COMPLETED:
+            return encode_content(received(payload_of(content), ours))
+        if _DERIVED_FROM in content:
+            return encode_content(renamed(payload_of(content), origin, ours))
+        return content
 
     def _first(self, row: ArchivedEvent) -> bytes:
         """What `cube.imported` records in the place of the creation that `row` is."""
@@ -158,3 +195,7 @@ class ImportedChain:
 
     def _salt(self, version: int) -> bytes:
         return hmac.digest(self._secret, version.to_bytes(8, "big"), hashlib.sha256)[:16]
+
+
+def _with(row: ArchivedEvent, fields: Mapping[str, Any]) -> ArchivedEvent:
+    return replace(row, content=encode_content({**payload_of(row.content or b"{}"), **fields}))

@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from actors.errors import MemosError
 from actors.exporting import text_digest
+from actors.import_screening import screened
 from actors.imported_chain import ImportedChain
 from actors.memory.analysis import terms_of
 from actors.memory.cube import CubeState
 from actors.memory.ports import LexicalDocument, RowNumbers
 from actors.memory.requests import ImportedCube
+from actors.redaction_gate import RedactionGate
 from actors.row_deltas import RowDelta
 from actors.shard_archives import ShardArchives
 from actors.spool import Spool
@@ -33,16 +35,15 @@ ROWS_AT_ONCE = 2048
 """Rows that are handed to an index at a time."""
 
 
-def take_in(shard: ShardArchives, spool: Spool, chain: ImportedChain) -> ImportedCube:
-    """Make the cube. Raises ArchiveRefused, RequestTooLarge, AlreadyExists, and what storage and indexes raise; then
-    nothing of it is left.
+def take_in(shard: ShardArchives, spool: Spool, chain: ImportedChain, gate: RedactionGate) -> ImportedCube:
+    """Make the cube. Raises what `import_screening.screened` raises (ArchiveRefused, RequestTooLarge, RedactionBlocked
+    and others), AlreadyExists, and what storage and indexes raise; then nothing of it is left.
     """
-    state = chain.folded()
+    state = screened(chain, gate)
     try:
         found = _put_vectors(shard, spool, chain, state)
         _put_documents(shard, state)
-        missing = [delta for delta in RowDelta.since(state, 1) if delta.opened and not found[delta.opened.row]]
-        shard.take_in(state, chain.parts(), missing)
+        shard.take_in(state, chain.parts(), _missing(state, found))
     except BaseException:
         shard.forget(state.cube_id)
         raise
@@ -100,6 +101,13 @@ def _put_vectors(shard: ShardArchives, spool: Spool, chain: ImportedChain, state
     return found
 
 
+def _missing(state: CubeState, found: Flags) -> list[RowDelta]:
+    """What is to be embedded; nothing is made of rows whose vectors came with them."""
+    if all(found[interval.row] for interval in state.rows.intervals()):
+        return []
+    return [delta for delta in RowDelta.since(state, 1) if delta.opened and not found[delta.opened.row]]
+
+
 def _put_documents(shard: ShardArchives, state: CubeState) -> None:
     rows = state.rows
     intervals = rows.intervals()
@@ -115,8 +123,18 @@ def _put_documents(shard: ShardArchives, state: CubeState) -> None:
 class Import:
     """One that is under way: it arrives, then it is worked on by a thread of its own. Its session guards it."""
 
-    def __init__(self, shard: ShardArchives, spool: Spool, begin: Callable[[], ImportedChain]) -> None:
+    def __init__(
+        self,
+        shard: ShardArchives,
+        spool: Spool,
+        gate: RedactionGate,
+        begin: Callable[[], ImportedChain],
+        made: Callable[[ImportedCube, str], None],
+    ) -> None:
+        """`made` is told the cube and the digest of its archive, before anybody else is."""
         self._shard = shard
+        self._made = made
+        self._gate = gate
         self._spool = spool
         self._begin = begin
         self._outcome: ImportedCube | MemosError | None = None
@@ -142,7 +160,9 @@ class Import:
 
     def _work(self, chain: ImportedChain) -> None:
         try:
-            self._outcome = take_in(self._shard, self._spool, chain)
+            cube = take_in(self._shard, self._spool, chain, self._gate)
+            self._made(cube, self._spool.check.digest)
+            self._outcome = cube
         except MemosError as error:
             self._outcome = error
         except Exception:  # the outer loop of a thread: who waits is told

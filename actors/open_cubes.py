@@ -14,14 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 
-import orjson
-
 from actors.collecting import making
 from actors.covered_rows import CoveredRows
 from actors.errors import Corrupted
 from actors.forks import base_of
 from actors.memory.cube import CubeState
-from actors.memory.cube_snapshots import SNAPSHOT_FORMAT, snapshot_of, state_of
+from actors.memory.cube_snapshots import SNAPSHOT_FORMAT, state_of
 from actors.memory.erasure import blank_rows, without_receipt
 from actors.memory.events import Event, EventType
 from actors.memory.footprint import event_bytes
@@ -29,6 +27,7 @@ from actors.memory.forking import begin, begin_erased
 from actors.memory.ports import Snapshots
 from actors.memory.rows import RowChange
 from actors.memory_budget import MemoryBudget
+from actors.snapshot_encoding import decoded, encoded
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +164,7 @@ class OpenCubes:
         try:
             stored = self._snapshots.read(cube_id) or b""
             with making(len(stored) // _STORED_BYTES):
-                data = orjson.loads(stored) if stored else None
+                data = decoded(stored) if stored else None
                 older = data is not None and data["format"] < SNAPSHOT_FORMAT
                 state = CubeState(cube_id) if data is None or older else state_of(data)
             if older:  # of an earlier version: the next snapshot writes it as this one does
@@ -259,7 +258,7 @@ class OpenCubes:
         if state is None:
             state = self._load_with(cube_id, events)
         with making(len(state.history)):
-            return cube_id, orjson.dumps(snapshot_of(state))
+            return cube_id, encoded(state)
 
     def trim(self, position: int) -> None:
         """Forget the tail up to a journal position that the snapshots now reach."""

@@ -5,6 +5,7 @@ So nothing that a policy replaces or refuses ever reaches the journal. A policy 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from actors.errors import PolicyUnavailable, RedactionBlocked, Unavailable
 from actors.memory.cube_draft import CubeDraft
 from actors.memory.document_seams import seam_spans, seams_of
+from actors.memory.item import Memory
 from actors.memory.policy import ENTITIES
 from actors.memory.redaction import (
     SCREENED_FIELDS,
@@ -109,15 +111,43 @@ class RedactionGate:
         """Why somebody does something, with what is found replaced in every mode. Raises as `adding` does."""
         if rule.off or not text:
             return text
-        spans = resolved(text, self._find(rule, [Passage(text)])[0])
+        spans = self._spans(rule, text)
         if rule.mode is RedactionMode.BLOCK:
             _refuse([Screening((), tuple(Finding("reason", span.kind, span.start, span.end) for span in spans))])
         return replaced(text, spans)[0]
+
+    def replaced(self, rule: Rule, text: str) -> str:
+        """A text with what is found replaced, in whatever mode. Raises as `adding` does, save RedactionBlocked."""
+        return text if rule.off or not text else replaced(text, self._spans(rule, text))[0]
 
     def screening(self, rule: Rule, memories: Sequence[dict[str, Any]]) -> list[Screening]:
         """What is found in memories that are recorded already, given by their fields; nothing of them is changed."""
         found = self._found(rule, memories)
         return [_treat(memory, spans, rule, noted)[1] for memory, spans in found]
+
+    def apart(self, rule: Rule, memories: Sequence[Memory]) -> list[Screening]:
+        """As `screening`, of memories that were not recorded together, by themselves: who speaks in one is no name in
+        another. Raises as `adding` does.
+        """
+        given = [{name: getattr(memory, name) for name in SCREENED_FIELDS} for memory in memories]
+        found = self._found(rule, given, [_names([memory]) for memory in given])
+        return [_treat(memory, spans, rule, noted)[1] for memory, spans in found]
+
+    def redacted(self, rule: Rule, memory: Memory, placeholders: Sequence[Finding]) -> tuple[dict[str, Any], Screening]:
+        """A memory's fields with what is found replaced, whatever the mode; `placeholders` are those that stand in it
+        already. Raises as `adding` does.
+        """
+        [(given, spans)] = self._found(rule, [{name: getattr(memory, name) for name in SCREENED_FIELDS}])
+        found = {place: list(of) for place, of in spans.items()}
+        for known in placeholders:
+            found.setdefault(known.place, []).append(Span(known.kind, known.start, known.end))
+        for of in found.values():
+            of.sort(key=lambda span: span.start)
+        return _treat(given, found, rule, replaced)
+
+    def kinds_in(self, rule: Rule, text: str) -> Counter[str]:
+        """How often each kind is found in a text. Raises as `adding` does."""
+        return Counter(span.kind for span in self._spans(rule, text))
 
     def _treated(self, rule: Rule, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
         found = self._found(rule, given)
@@ -127,8 +157,12 @@ class RedactionGate:
             _refuse([screening for _, screening in treated])
         return [{**memory, "screening": screening} for memory, screening in treated]
 
-    def _found(self, rule: Rule, given: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Found]]:
-        """Each memory's fields with what was found in them, by path."""
+    def _found(
+        self, rule: Rule, given: Sequence[dict[str, Any]], names: Sequence[set[str]] | None = None
+    ) -> list[tuple[dict[str, Any], Found]]:
+        """Each memory's fields with what was found in them, by path. `names` are those of who speaks around each;
+        without them, of who speaks in any.
+        """
         passages = [passages_of(memory) for memory in given]
         seams = seams_of(given)
         asked = [passage for one in passages for passage in one.values()] + [seam.passage for seam in seams]
@@ -137,14 +171,18 @@ class RedactionGate:
         for seam in seams:
             for number, span in seam_spans(seam, next(spans)):
                 raw[number].setdefault("text", []).append(span)
-        pattern = name_pattern(_names(given)) if rule.names_persons else None
-        for memory, one, places in zip(given, raw, passages, strict=True):
+        of_all = name_pattern(_names(given)) if rule.names_persons and names is None else None
+        for number, (memory, one, places) in enumerate(zip(given, raw, passages, strict=True)):
             if rule.names_persons:
+                pattern = of_all if names is None else name_pattern(names[number])
                 one.setdefault(SPEAKER, []).extend(speaker_spans(memory.get(SPEAKER) or "", memory.get("role", "")))
                 one.setdefault("text", []).extend(name_spans(memory.get("text") or "", pattern))
             for path, passage in places.items():
                 one[path] = resolved(passage.text, one[path])
         return list(zip(given, raw, strict=True))
+
+    def _spans(self, rule: Rule, text: str) -> list[Span]:
+        return resolved(text, self._find(rule, [Passage(text)])[0])
 
     def _find(self, rule: Rule, passages: Sequence[Passage]) -> list[list[Span]]:
         gone = sorted(set(rule.entities) - set(self.kinds))

@@ -43,16 +43,27 @@ class RedactorActor:
 
         self._recognizer: PresidioRecognizer = PresidioRecognizer(spec)
         self._turn = threading.Lock()
+        self._counting = threading.Lock()
+        self._calls = 0
+        """Those that are here: the one whose turn it is, and those behind it."""
         self._texts = 0
 
     def find(self, passages: Sequence[Passage], kinds: Sequence[str]) -> list[list[Span]]:
-        with self._turn:
+        with self._counting:
+            self._calls += 1
             self._texts += len(passages)
-            return self._recognizer.find(passages, kinds)
+        try:
+            with self._turn:
+                return self._recognizer.find(passages, kinds)
+        finally:
+            with self._counting:
+                self._calls -= 1
 
     @ray.method(concurrency_group=HEALTH)
     def status(self) -> JsonObject:
-        return {"node": node_id(), **footprint(), "kinds": list(self._recognizer.kinds), "texts": self._texts}
+        with self._counting:
+            queue = {"texts": self._texts, "waiting": max(0, self._calls - 1)}
+        return {"node": node_id(), **footprint(), "kinds": list(self._recognizer.kinds), **queue}
 
     @ray.method(concurrency_group=HEALTH)
     def ready(self) -> list[str]:

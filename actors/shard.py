@@ -176,6 +176,11 @@ class Shard:
         """As `ports.Journal.mentioning`."""
         return self._parts.journal.mentioning(text)
 
+    def first_salt(self, cube_id: str) -> bytes | None:
+        """The salt of the cube's own first event; None without one, and once it was erased. Reads the journal."""
+        first = next(iter(self._parts.journal.read_cube(cube_id)), None)
+        return None if first is None else first.salt
+
     def verify(self, cube_id: str) -> list[str]:
         """What is wrong with the cube's chain and the shard's journal; in the writer's sequence."""
         return self.writer.run_exclusive(lambda: self._parts.journal.verify(cube_id)).result()

@@ -136,6 +136,11 @@ class SystemHost(SystemShard):
         decide = partial(administration.archive_cube, caller=caller, cube_id=cube_id, reason=reason)
         return access_of(self._run(caller, note, decide, cube_id))
 
+    def revive_cube(self, caller: Caller, cube_id: str) -> CubeAccess:
+        note = Note(AuditAction.TRANSITION, detail={"what": "cube", "to": "activated"})
+        decide = partial(administration.revive_cube, caller=caller, cube_id=cube_id)
+        return access_of(self._run(caller, note, decide, cube_id))
+
     def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
         note = Note(AuditAction.ERASE, detail={"what": "cube in the catalogue"})
         decide = partial(administration.erase_cube, caller=caller, cube_id=cube_id, reason=reason)

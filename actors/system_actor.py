@@ -64,6 +64,9 @@ class SystemActor:
     def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
         return self._write(lambda: self._host.archive_cube(caller, cube_id, reason))
 
+    def revive_cube(self, caller: Caller, cube_id: str) -> CubeAccess:
+        return self._write(lambda: self._host.revive_cube(caller, cube_id))
+
     def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeAccess:
         return self._write(lambda: self._host.erase_cube(caller, cube_id, reason))
 

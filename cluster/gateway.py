@@ -146,15 +146,21 @@ class Gateway(LineageCalls):
         await self._push(cube_id, await self._system("archive_cube", caller, cube_id, reason))
         return view
 
+    async def revive_cube(self, caller: Caller, cube_id: str) -> CubeView:
+        """An archived cube, there again as it was when it returns."""
+        await self._push(cube_id, await self._system("revive_cube", caller, cube_id))
+        return await self._shown(caller, cube_id)
+
     async def erase_cube(self, caller: Caller, cube_id: str, reason: str) -> Receipt:
-        """Nothing of the cube is left when it returns, but that its id stays taken. Raises Conflict while there are
-        forks of it: they begin with what it holds.
+        """Nothing of the cube, archived or not, is left when it returns, but that its id stays taken. Raises Conflict
+        while there are forks of it: they begin with what it holds.
         """
         if await self._forks_of(cube_id):
-            await self.read_cube(caller, cube_id)
+            await self._host(cube_id, "plan_cube_erasure", caller, cube_id, reason)
             raise Conflict(f"cube {cube_id!r} has forks, which hold what it holds: erase them first", cube=cube_id)
         receipt = await self._erasure.erase_cube(caller, cube_id, reason)
-        await self._push(cube_id, await self._system("erase_cube", caller, cube_id, reason))
+        # The reason is in the cube's own chain, where its policy was asked about it.
+        await self._push(cube_id, await self._system("erase_cube", caller, cube_id, ""))
         return receipt
 
     async def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeView:

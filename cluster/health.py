@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.errors import MemosError, Unavailable
 from actors.memory.ports import JsonObject
-from cluster.directory import EMBEDDER, SYSTEM, Directory, host_name
+from cluster.directory import EMBEDDER, REDACTOR, SYSTEM, Directory, host_name
 from cluster.status_report import status_report
 from cluster.topology import Topology
 
@@ -24,11 +24,21 @@ class Health:
     async def status(self) -> JsonObject:
         """What each part says of itself, as `status_report` orders it; none delays it beyond `within_s`."""
         names = [SYSTEM, EMBEDDER, *(host_name(h) for h in range(self._topology.hosts))]
-        nodes, *said = await asyncio.gather(
+        nodes, redactor, *said = await asyncio.gather(
             self._in_time("nodes", self._directory.nodes()),
+            self._in_time(REDACTOR, self._redactor()),
             *(self._in_time(name, self._directory.call(name, "status")) for name in names),
         )
-        return status_report(self._topology, nodes, dict(zip(names, said, strict=True)))
+        told = dict(zip(names, said, strict=True))
+        return status_report(self._topology, nodes, told if redactor is None else {**told, REDACTOR: redactor})
+
+    async def _redactor(self) -> JsonObject | None:
+        """None while it is not there: it is started when a cube needs it."""
+        try:
+            found: JsonObject = await self._directory.call(REDACTOR, "status")
+        except Unavailable:
+            return None
+        return found
 
     async def ready(self) -> list[str]:
         """What is not ready yet; empty when system, hosts and embedder all answer."""

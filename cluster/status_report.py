@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from actors.errors import MemosError
 from actors.memory.ports import JsonObject
-from cluster.directory import EMBEDDER, SYSTEM, Node
+from cluster.directory import EMBEDDER, REDACTOR, SYSTEM, Node
 from cluster.topology import Topology
 
 Said = Mapping[str, JsonObject | MemosError]
@@ -22,13 +22,14 @@ def status_report(topology: Topology, nodes: Sequence[Node] | MemosError, said: 
     if isinstance(nodes, MemosError):
         silent["nodes"], nodes = nodes, ()
     memory = {answer.get("node", ""): answer["machine"] for answer in answers.values()}
-    hosts = [_host(name, answer) for name, answer in answers.items() if name not in (SYSTEM, EMBEDDER)]
+    hosts = [_host(name, answer) for name, answer in answers.items() if name not in (SYSTEM, EMBEDDER, REDACTOR)]
     return {
         "shards": topology.shards,
         "nodes": [_node(node, memory.get(node.id)) for node in nodes],
         "hosts": hosts,
         "system": _part(SYSTEM, answers[SYSTEM]) if SYSTEM in answers else None,
         "embedder": _part(EMBEDDER, answers[EMBEDDER]) if EMBEDDER in answers else None,
+        "redactor": _part(REDACTOR, answers[REDACTOR]) if REDACTOR in answers else None,
         "unanswered": [{"part": name, "reason": error.detail} for name, error in silent.items()],
     }
 

@@ -70,7 +70,7 @@ def pieces_of(source: Path, progress: Progress) -> Iterator[bytes]:
 
 
 class CubeArchives:
-    """The part of the client that moves cubes."""
+    """The part of the client that moves cubes, and has them again."""
 
     _transport: Transport
 
@@ -100,3 +100,7 @@ class CubeArchives:
         size, query = source.stat().st_size, {"id": cube_id, "name": name}
         sent = self._transport.upload("/v1/cubes/import", pieces_of(source, progress), size, query)
         return read(Cube, sent.json())
+
+    def revive_cube(self, cube_id: str) -> Cube:
+        """Have an archived cube again."""
+        return read(Cube, self._transport.request("POST", f"/v1/cubes/{quote(cube_id, safe='')}/revive").json())

@@ -162,6 +162,15 @@ def archive_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: st
     return draft.records.cubes[cube_id]
 
 
+def revive_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: str) -> CubeRecord:
+    """Record that an archived cube is there again, with the roles that it had; of another one, nothing. Owners only."""
+    check_live(draft.records, caller, origin.at_us)
+    cube = check_role(draft.records, caller, Action.REVIVE_CUBE, draft.records.cubes.get(cube_id), cube_id)
+    if cube.archived:
+        draft.emit(origin, EventType.CUBE_REVIVED, {"id": cube_id})
+    return draft.records.cubes[cube_id]
+
+
 def erase_cube(draft: SystemDraft, origin: Origin, caller: Caller, cube_id: str, reason: str) -> CubeRecord:
     """Record the tombstone of a cube: hidden from then on, and nothing of it kept but its id. Owners only."""
     check_live(draft.records, caller, origin.at_us)

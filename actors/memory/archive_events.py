@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from actors.memory.archive_names import renamed
 from actors.memory.cube import CubeState
 from actors.memory.events import Event, EventType, encode_content
-from actors.memory.item import Memory, owned, to_fields
+from actors.memory.item import Memory, to_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +70,15 @@ def origin_of(state: CubeState) -> str:
     return origin
 
 
-def renamed(content: bytes, old: str, new: str) -> bytes:
-    """The content of an event of the cube `old` as one of the cube `new`: memories of its own that it says to be
-    derived from are named in that one. So they are found again when one of them is to be erased.
-    """
-    if old == new or b'"derived_from"' not in content:
-        return content
-    payload = payload_of(content)
-    for fields in (payload, payload.get("set")):
-        if isinstance(fields, dict) and "derived_from" in fields:
-            fields["derived_from"] = [
-                [new if cube_id == old else cube_id, *rest] for cube_id, *rest in fields["derived_from"]
-            ]
-    return encode_content(payload)
-
-
-def archived(event: Event, cube_id: str) -> ArchivedEvent:
-    """What an archive with history of the cube `cube_id` holds of an event."""
-    type, principal, payload = event.type.value, event.principal, event.payload()
+def archived(event: Event, origin: str) -> ArchivedEvent:
+    """What an archive with history holds of an event, which names its own cube as the one where the history began."""
+    type, principal = event.type.value, event.principal
+    payload = renamed(event.payload(), event.cube_id, origin)
     if event.type is EventType.CUBE_FORKED:  # what came before it is in the archive: it is one more change
         type, payload = EventType.CUBE_CHANGED.value, {name: payload[name] for name in ("name", "policy")}
     if event.type is EventType.CUBE_IMPORTED:
-        origin = payload["origin"]
-        type, principal, payload = EventType.CUBE_CREATED.value, origin["principal"], origin["content"]
+        created = payload["origin"]
+        type, principal, payload = EventType.CUBE_CREATED.value, created["principal"], created["content"]
     return ArchivedEvent(
         version=event.version,
         type=type,
@@ -99,7 +86,7 @@ def archived(event: Event, cube_id: str) -> ArchivedEvent:
         memory_version=event.memory_version,
         recorded_at_us=event.recorded_at_us,
         principal=principal,
-        content=None if event.content is None else renamed(encode_content(payload), event.cube_id, cube_id),
+        content=None if event.content is None else encode_content(payload),
     )
 
 
@@ -129,7 +116,7 @@ def squashed(state: CubeState, version: int, memories: Iterable[Memory]) -> Iter
             memory_version=memory.version,
             recorded_at_us=memory.recorded_at_us,
             principal="",
-            content=encode_content(to_fields(owned(memory, origin_of(state)))),
+            content=encode_content(renamed(to_fields(memory), state.cube_id, origin_of(state))),
         )
 
 

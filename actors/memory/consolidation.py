@@ -6,7 +6,7 @@ Pairs come from the vectors; here they are confirmed by their texts, and decided
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actors.memory.draft import Origin
 from actors.memory.item import Memory
@@ -28,6 +28,10 @@ class Pair:
     similarity: float
 
 
+WORDLESS = "they seem to say otherwise"
+"""Why memories are linked where their words must not be repeated."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What the texts of a pair say: `contradiction` in words, empty for one that says the same."""
@@ -36,6 +40,10 @@ class Finding:
     older_id: str
     similarity: float
     contradiction: str = ""
+
+    def unquoted(self) -> Finding:
+        """The same in a cube that looks for personal data: why two memories contradict each other quotes neither."""
+        return replace(self, contradiction=WORDLESS) if self.contradiction else self
 
 
 @dataclass(frozen=True, slots=True)

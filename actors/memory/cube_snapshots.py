@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import astuple
 from typing import Any
 
@@ -23,6 +24,17 @@ SNAPSHOT_FORMAT = 4
 
 def snapshot_of(state: CubeState) -> dict[str, Any]:
     """The whole state as JSON values; `state_of` is the inverse."""
+    return {**snapshot_without_history(state), "history": list(history_of(state))}
+
+
+def history_of(state: CubeState) -> Iterator[list[Any]]:
+    """Each memory after each of its events, as JSON values."""
+    for mid, revisions in state.history.items():
+        yield [mid, [[at, m.version, m.recorded_at_us, to_fields(m)] for at, m in revisions]]
+
+
+def snapshot_without_history(state: CubeState) -> dict[str, Any]:
+    """All but the memories themselves."""
     return {
         "format": SNAPSHOT_FORMAT,
         "cube_id": state.cube_id,
@@ -32,10 +44,6 @@ def snapshot_of(state: CubeState) -> dict[str, Any]:
         "version": state.version,
         "head": state.head.hex(),
         "created_at_us": state.created_at_us,
-        "history": [
-            [mid, [[at, m.version, m.recorded_at_us, to_fields(m)] for at, m in revisions]]
-            for mid, revisions in state.history.items()
-        ],
         "outcomes": [[k, o.request_digest, o.version, list(o.memory_ids)] for k, o in state.outcomes.items()],
         "recorded_at_us": state.recorded_at_us.tolist(),
         "imported": state.imported,

@@ -46,6 +46,7 @@ class EventType(StrEnum):
     CUBE_REGISTERED = "cube.registered"
     CUBE_RELEASED = "cube.released"
     CUBE_ARCHIVED = "cube.archived"
+    CUBE_REVIVED = "cube.revived"
     GRANT_PUT = "grant.put"
     GRANT_REMOVED = "grant.removed"
     JOB_RECORDED = "job.recorded"

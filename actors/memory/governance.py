@@ -43,6 +43,7 @@ class Action(StrEnum):
     ERASE = "erase"
     ERASE_FROZEN = "erase_frozen"
     ERASE_CUBE = "erase_cube"
+    REVIVE_CUBE = "revive_cube"
     CONFIGURE = "configure"
     FORK = "fork"
     ROLL_BACK = "rollback"
@@ -67,6 +68,7 @@ NEEDED: dict[Action, Role] = {
     Action.EXPORT: Role.CURATOR,
     Action.CONFIGURE: Role.OWNER,
     Action.ERASE_CUBE: Role.OWNER,
+    Action.REVIVE_CUBE: Role.OWNER,
     Action.GRANT: Role.OWNER,
     Action.AUDIT: Role.OWNER,
 }
@@ -98,6 +100,8 @@ class CubeAccess:
     owner: str
     grants: Mapping[str, Role] = field(default_factory=dict)
     archived: bool = False
+    kept: bool = False
+    """It is archived, and all of it is there: its owner can revive or erase it."""
     importing: str = ""
     """The import that is to fill the cube; until it is done the cube is hidden, and its id taken."""
     revision: int = 0
@@ -146,8 +150,8 @@ def authorise(caller: Caller, action: Action, cube_id: str, cluster: ClusterAcce
     """The caller's role when it allows `action`; else Unauthenticated, CubeNotFound or Forbidden."""
     check_key(caller, cluster)
     role = role_on(caller, cluster, cube)
-    if role is None and action is Action.AUDIT and cube is not None and caller.principal in cluster.governors:
-        role = Role.OWNER  # what was done to a cube can be asked after it was archived, too
+    if role is None and cube is not None and _reaches(caller, action, cluster, cube):
+        role = Role.OWNER
     if role is None:
         raise CubeNotFound(f"no cube {cube_id!r}", cube=cube_id)
     if action in _GOVERNORS_ONLY:
@@ -164,6 +168,19 @@ def authorise(caller: Caller, action: Action, cube_id: str, cluster: ClusterAcce
             needed=NEEDED[action].label,
         )
     return role
+
+
+_OF_ARCHIVED = frozenset({Action.REVIVE_CUBE, Action.ERASE_CUBE, Action.ERASE, Action.ERASE_FROZEN})
+"""What an owner can do of a cube that is archived: have it again, or have nothing of it left."""
+
+
+def _reaches(caller: Caller, action: Action, cluster: ClusterAccess, cube: CubeAccess) -> bool:
+    """Whether an action goes beyond the archiving of a cube. What was done to it can be asked by governors, too."""
+    governs = caller.principal in cluster.governors
+    if action is Action.AUDIT:
+        return governs
+    owns = governs or cube.role_of(caller.principal) is Role.OWNER
+    return cube.kept and owns and action in _OF_ARCHIVED
 
 
 def check_expiry(caller: Caller, now_us: int) -> None:

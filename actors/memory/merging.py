@@ -151,7 +151,9 @@ def check_released(draft: MergeDraft, memory: Memory) -> None:
 def held_by(memory: Memory, find: Callable[[str], Memory | None]) -> Memory | None:
     """The frozen memory that a merged one belongs to, itself or through others; None when it is free."""
     standing: Memory | None = memory
-    while standing is not None and standing.state is State.MERGED:
+    passed: set[str] = set()
+    while standing is not None and standing.state is State.MERGED and standing.id not in passed:
+        passed.add(standing.id)  # a circle, which nothing here records, holds nobody
         standing = find(standing.links.into)
     return standing if standing is not None and standing is not memory and standing.state is State.FROZEN else None
 

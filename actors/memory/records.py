@@ -88,6 +88,7 @@ def access_of(cube: CubeRecord) -> CubeAccess:
         owner=cube.owner,
         grants=dict(cube.grants),
         archived=cube.archived or cube.released,
+        kept=cube.archived and not cube.erased and not cube.released,
         importing=cube.importing,
         revision=cube.revision,
         name=cube.name,

@@ -124,9 +124,9 @@ class _Held:
         return self._keeps(now.id)
 
     def _keeps(self, memory_id: str) -> bool:
-        path: list[str] = []
-        while memory_id and memory_id not in self._known:
-            path.append(memory_id)
+        path: dict[str, None] = {}
+        while memory_id and memory_id not in self._known and memory_id not in path:
+            path[memory_id] = None
             now = self._find(memory_id)
             if now is None or now.state is State.FROZEN or held_by(now, self._find) is not None:
                 self._known[memory_id] = True  # or it was erased: nothing is merged into it any more

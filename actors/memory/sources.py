@@ -16,10 +16,11 @@ SHOWN = 100
 
 def duplicates(state: CubeState, memory_id: str, as_of: AsOf) -> Iterator[Memory]:
     """Every memory that is merged into one as a duplicate of it, or of such a one."""
-    waiting = [memory_id]
+    waiting, passed = [memory_id], {memory_id}
     while waiting:
         for memory in absorbed(state, waiting.pop(), as_of):
-            if memory.links.absorption is Absorption.DUPLICATE:
+            if memory.links.absorption is Absorption.DUPLICATE and memory.id not in passed:
+                passed.add(memory.id)
                 waiting.append(memory.id)
                 yield memory
 

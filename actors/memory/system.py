@@ -51,6 +51,9 @@ class Records:
                 self.cubes[payload["id"]] = erased_record(payload, event.version)
             case EventType.CUBE_REGISTERED | EventType.CUBE_ARCHIVED:
                 self._cube(event, payload)
+            case EventType.CUBE_REVIVED:
+                cube = self.cubes[payload["id"]]
+                self.cubes[cube.id] = replace(cube, archived=False, archived_by="", revision=event.version)
             case EventType.CUBE_IMPORTED | EventType.CUBE_RELEASED:
                 released = event.type is EventType.CUBE_RELEASED
                 cube = self.cubes[payload["id"]]
@@ -243,6 +246,7 @@ _ABOUT_CUBES = frozenset(
     {
         EventType.CUBE_REGISTERED,
         EventType.CUBE_ARCHIVED,
+        EventType.CUBE_REVIVED,
         EventType.CUBE_ERASED,
         EventType.CUBE_IMPORTED,
         EventType.CUBE_RELEASED,

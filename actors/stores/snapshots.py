@@ -30,7 +30,9 @@ from actors.stores.snapshot_files import (
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
+"""Of the states, too: from 3 on large ones are compressed by themselves. Those of 2 are read."""
+OLDEST = 2
 MANIFEST = "manifest.json"
 MERGE_ABOVE = 8
 """With more files than this, the newest are merged."""
@@ -170,7 +172,7 @@ class SnapshotFolder:
             record = json.loads(data)
             if record["format"] > FORMAT:
                 raise NewerFormat(f"{name} was written by a newer version", uri=name)
-            if record["format"] < FORMAT:
+            if record["format"] < OLDEST:
                 log.warning("%s is of an older format: recovery folds the journal once", name)
                 return Manifest()
             manifest = Manifest(record["position"], tuple(SnapshotFile(**file) for file in record["files"]))

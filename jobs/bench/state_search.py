@@ -47,7 +47,10 @@ def _readings(path: Path, data: bytes) -> Iterator[tuple[str, bytes]]:
         at = data.find(magic)
         while at >= 0:
             end = _end_of_frame(data, at) if codec == "zstd" else len(data)
-            yield f"{codec} at {at}", _decompressed(data[at:end], codec)
+            inner = _decompressed(data[at:end], codec)
+            yield f"{codec} at {at}", inner
+            if ZSTD in inner:  # a large state in a block of snapshots
+                yield from ((f"{codec} at {at}, {how}", read) for how, read in _readings(path, inner))
             at = data.find(magic, at + 1)
     if data[:4] == b"PAR1" and data[-4:] == b"PAR1":
         yield from _parquet(data)

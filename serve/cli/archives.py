@@ -1,4 +1,4 @@
-"""memos cube export and import."""
+"""memos cube export, import and revive."""
 
 from __future__ import annotations
 
@@ -45,6 +45,20 @@ def import_cube(session: Session, file: Path, cube_id: str | None, name: str | N
         print_json(made)
     else:
         click.echo(f"cube {made.id} imported from {file}, at version {made.version}, owned by {made.owner}")
+
+
+@click.command("revive")
+@click.argument("cube_id", metavar="CUBE")
+@as_json
+@pass_session
+def revive_cube(session: Session, cube_id: str, as_json: bool) -> None:
+    """Have CUBE again, which was archived: with everything that it held, and the roles on it."""
+    with session.client() as memos:
+        found = memos.revive_cube(cube_id)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(f"cube {found.id} is there again, at version {found.version}")
 
 
 @contextmanager

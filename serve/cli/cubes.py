@@ -7,7 +7,7 @@ from collections import Counter
 import click
 from rich.progress import Progress
 
-from serve.cli.archives import export_cube, import_cube
+from serve.cli.archives import export_cube, import_cube, revive_cube
 from serve.cli.memory import show_receipt
 from serve.cli.session import (
     Failure,
@@ -189,6 +189,7 @@ def grant(session: Session, cube_id: str, principal: str, role: str) -> None:
 
 cube.add_command(export_cube)
 cube.add_command(import_cube)
+cube.add_command(revive_cube)
 
 
 def _count(item: Cube) -> int:

@@ -102,7 +102,7 @@ def _used(memory: Json) -> tuple[str, str]:
 
 def _processes(found: Json) -> Table:
     rows = table("part", "node", "pid", "resident", "proportional", "own", "")
-    parts = [*found["hosts"], *(found[name] for name in ("system", "embedder", "ingress", "chat"))]
+    parts = [*found["hosts"], *(found[name] for name in ("system", "embedder", "redactor", "ingress", "chat"))]
     for part in parts:
         if part is not None:
             process = part["process"]
@@ -139,6 +139,8 @@ def _queues(found: Json) -> Table:
     rows.add_row("queries to be embedded", "", str(found["ingress"]["queries"]), "")
     if found["embedder"] is not None:
         rows.add_row("shards with texts to be embedded", "", str(found["embedder"]["waiting"]), "")
+    if found["redactor"] is not None:
+        rows.add_row("texts to be looked through", "", str(found["redactor"]["waiting"]), "")
     if found["chat"] is not None:
         chats = found["chat"]["chats"]
         rows.add_row("chats at the model", str(min(chats, 1)), str(max(chats - 1, 0)), "")

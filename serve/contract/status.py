@@ -143,6 +143,16 @@ class EmbedderOut(PartOut):
     embedded: int
 
 
+class RedactorOut(PartOut):
+    """The recognizer of personal data. It has looked through `texts` since it was started; `waiting` calls, a part of
+    an add each, are behind the one that it works on.
+    """
+
+    kinds: list[str]
+    texts: int
+    waiting: int
+
+
 class GateOut(Answer):
     """What one kind of request goes through: inside, in line, and turned away so far."""
 
@@ -189,6 +199,7 @@ class StatusOut(Answer):
     hosts: list[HostOut]
     system: SystemOut | None
     embedder: EmbedderOut | None
+    redactor: RedactorOut | None = Field(description="Null until a cube's policy needs it, and while it starts.")
     ingress: IngressOut
     chat: ChatOut | None
     chat_models: list[str]

@@ -70,15 +70,22 @@ async def change_cube(cube: IdPath, body: PatchCubeBody, caller: CallerOf, servi
 async def delete_cube(
     cube: IdPath, caller: CallerOf, services: ServicesOf, reason: ReasonQuery = "", erase: EraseQuery = False
 ) -> JsonAnswer:
-    """Archive a cube: nobody sees it any more; its journal is kept.
+    """Archive a cube: nobody sees it any more; all of it is kept, and its owner can revive it.
 
-    With `erase=true` nothing is left of it and of what was derived from it, but its id, which stays taken; the answer
-    is a receipt. It takes the owner; a governor and a reason, where a memory is frozen. The reason is kept.
+    With `erase=true` nothing is left of it, archived or not, and of what was derived from it, but its id, which stays
+    taken; the answer is a receipt. It takes the owner; a governor and a reason, where a memory is frozen. The reason is
+    kept.
     """
     check_cube_id(cube)
     if erase:
         return JsonAnswer(rendering.receipt(await services.backend.erase_cube(caller, cube, reason)))
     return JsonAnswer(rendering.cube(await services.backend.archive_cube(caller, cube, reason)))
+
+
+@router.post("/{cube}/revive", response_model=CubeOut, responses=WRITE_ERRORS)
+async def revive_cube(cube: IdPath, caller: CallerOf, services: ServicesOf) -> JsonAnswer:
+    """Have an archived cube again, with everything that it held and the roles on it. Its owner, or a governor."""
+    return JsonAnswer(rendering.cube(await services.backend.revive_cube(caller, check_cube_id(cube))))
 
 
 @router.put("/{cube}/grants/{principal}", response_model=CubeOut, responses=WRITE_ERRORS)

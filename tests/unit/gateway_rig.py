@@ -30,6 +30,7 @@ from cluster.jobs import JobRunner
 from cluster.topology import Topology
 from tests.unit.hosts import HashEmbedder, plain_audit, rig_folder
 from tests.unit.opened import closed_with_the_test
+from tests.unit.plain_recognizer import PlainRecognizer
 from tests.unit.system_hosts import KEY, PlainSnapshots, SystemBench
 
 SHARDS, HOSTS = 8, 2
@@ -108,6 +109,7 @@ class GatewayRig:
         self.snapshots = {n: PlainSnapshots() for n in range(SHARDS)}
         self.audited = {n: PlainAuditStorage() for n in range(SHARDS)}
         self.embedder = HashEmbedder()
+        self.recognizer = PlainRecognizer()
         self.topology = Topology(SHARDS, HOSTS)
         self.parts: dict[str, Any] = {SYSTEM: self.system.host, EMBEDDER: Embedding()}
         for number in range(HOSTS):
@@ -122,7 +124,14 @@ class GatewayRig:
 
     def restart(self, number: int) -> None:
         spec = HostSpec(host_name(number), "plain", rig_folder(), self.topology.shards_of(number), SHARDS, KEY)
-        host = CubeHost(spec, self._open_shard, lambda n: plain_audit(self.audited[n]), self.system.host, SystemClock())
+        host = CubeHost(
+            spec,
+            self._open_shard,
+            lambda n: plain_audit(self.audited[n]),
+            self.system.host,
+            SystemClock(),
+            self.recognizer,
+        )
         self.parts[host_name(number)] = closed_with_the_test(host)
 
     def restart_all(self) -> None:

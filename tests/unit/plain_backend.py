@@ -236,7 +236,12 @@ class PlainBackend(PlainTimeMachine, PlainErasing, PlainArchives):
 
     async def archive_cube(self, caller: Caller, cube_id: str, reason: str) -> CubeView:
         cube = self._enter(caller, Action.GRANT, cube_id)
-        cube.access = replace(cube.access, archived=True)
+        cube.access = replace(cube.access, archived=True, kept=True)
+        return _view(cube)
+
+    async def revive_cube(self, caller: Caller, cube_id: str) -> CubeView:
+        cube = self._enter(caller, Action.REVIVE_CUBE, cube_id)
+        cube.access = replace(cube.access, archived=False, kept=False)
         return _view(cube)
 
     async def put_grant(self, caller: Caller, cube_id: str, principal: str, role: Role) -> CubeView:
@@ -366,7 +371,8 @@ class PlainBackend(PlainTimeMachine, PlainErasing, PlainArchives):
         return stopped
 
     async def status(self) -> JsonObject:
-        return {"shards": 4, "nodes": [], "hosts": [], "system": None, "embedder": None, "unanswered": self.unanswered}
+        parts = dict.fromkeys(("system", "embedder", "redactor"))
+        return {"shards": 4, "nodes": [], "hosts": [], **parts, "unanswered": self.unanswered}
 
     async def ready(self) -> list[str]:
         return self.waiting

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 
 from actors.errors import AlreadyExists, CubeNotFound, Forbidden, MemosError, Overloaded, Unavailable, VersionNotFound
+from actors.memory.auditing import AuditAction, AuditQuery
 from actors.memory.erasure import EraseMemories
 from actors.memory.governance import Caller, Role
 from actors.memory.item import Reference
@@ -253,3 +255,18 @@ async def test_an_import_whose_answer_is_lost_is_there_once_it_is_looked_for(rig
     rig.directory.lose = {"import_outcome": 1}
     view = await imported(rig.gateway, rig.root, archive)
     assert view.version == 10
+
+
+@runs
+async def test_an_import_is_in_the_audit_of_the_cube_itself(rig: GatewayRig) -> None:
+    await storied(rig.gateway, rig.root)
+    archive = await exported(rig.gateway, rig.root)
+    with pytest.raises(MemosError):
+        await imported(rig.gateway, rig.root, archive[:-5000])
+    bob = await rig.principal("bob")
+    await imported(rig.gateway, bob, archive)
+    rows = rig.parts[rig.owner("copy")].audit(bob, "copy", AuditQuery())
+    [row] = [row for row in rows if row.action is AuditAction.CREATE]
+    told = json.loads(row.detail)
+    assert (row.principal, row.key_id, row.request_id) == ("bob", bob.key_id, bob.request_id)
+    assert (told["what"], told["version"], told["memories"], len(told["archive"])) == ("import", 10, 4, 64)

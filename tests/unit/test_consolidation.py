@@ -12,6 +12,7 @@ import pytest
 from actors.consolidator import AUTOMATIC, ConsolidationPace
 from actors.errors import CubeNotFound, Forbidden
 from actors.memory.consolidation import ConsolidateCube
+from actors.memory.events import EventType
 from actors.memory.governance import Caller, Role
 from actors.memory.item import Form, Memory, Reference
 from actors.memory.lifecycle import State
@@ -143,6 +144,17 @@ def test_contradictions_are_linked_and_both_are_found(rig: PlainRig) -> None:
     assert rig.host.lineage.consolidate(OWNER, "c", ConsolidateCube()).linked == 1
     found = rig.host.search(OWNER, "c", query("Caroline lives", rig.embedder)).hits
     assert {hit.memory.id: hit.memory.links.contradicts for hit in found} == {rome: (oslo,), oslo: (rome,)}
+
+
+@pytest.mark.parametrize(("mode", "quotes"), [("off", True), ("mask", False), ("redact", False)])
+def test_where_personal_data_is_looked_for_the_reason_of_a_link_quotes_nothing(
+    rig: PlainRig, mode: str, quotes: bool
+) -> None:
+    rig.host.change_cube(OWNER, "c", None, {"redaction": {"mode": mode}})
+    _add(rig, *(f"the wife of my older brother and a small dog is in {city}" for city in ("Rome", "Oslo")))
+    assert rig.host.lineage.consolidate(OWNER, "c", ConsolidateCube()).linked == 1
+    [link] = [event.payload() for event in rig.storage.events if event.type is EventType.MEMORY_LINKED]
+    assert ("oslo" in link["reason"].casefold()) is quotes and link["reason"]
 
 
 def test_labels_speakers_and_frozen_memories_keep_texts_apart(rig: PlainRig) -> None:

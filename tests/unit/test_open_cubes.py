@@ -4,8 +4,6 @@ import threading
 from collections.abc import Collection, Iterable
 from secrets import token_bytes
 
-import orjson
-
 from actors.errors import Corrupted
 from actors.memory.commands import add, create
 from actors.memory.cube import CubeState
@@ -16,6 +14,7 @@ from actors.memory.events import Event
 from actors.memory.requests import AddMemories, NewMemory
 from actors.memory_budget import MemoryBudget
 from actors.open_cubes import OpenCubes
+from actors.snapshot_encoding import decoded
 
 SEALER = Sealer(b"k" * 32, lambda n: bytes(n))
 IDS = iter(range(10_000))
@@ -130,8 +129,8 @@ def test_a_copy_taken_for_a_snapshot_is_not_reached_by_later_events() -> None:
     rig.add("a", "one")
     captured = rig.cubes.capture()
     rig.add("a", "two")
-    encoded = dict(map(rig.cubes.encode, captured))
-    state = state_of(orjson.loads(encoded["a"]))
+    stored = dict(map(rig.cubes.encode, captured))
+    state = state_of(decoded(stored["a"]))
     assert [m.text for m in state.memories(None)] == ["one"]
 
 

@@ -151,7 +151,7 @@ def test_a_damaged_or_edited_manifest_counts_as_none(tmp_path: Path, edit: bytes
 def test_a_manifest_from_the_future_is_refused(tmp_path: Path) -> None:
     _open(tmp_path).write(3, [("a", b"a1")])
     manifest = tmp_path / MANIFEST
-    manifest.write_bytes(manifest.read_bytes().replace(b'"format": 2', b'"format": 3'))
+    manifest.write_bytes(manifest.read_bytes().replace(b'"format": 3', b'"format": 4'))
     with pytest.raises(NewerFormat, match=MANIFEST):
         _open(tmp_path)
     assert list(tmp_path.glob("*.states"))

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from actors import footprint
 from actors.errors import Unavailable
-from cluster.directory import EMBEDDER, SYSTEM
+from cluster.directory import EMBEDDER, REDACTOR, SYSTEM
 from cluster.state_folder import Instance, StateFolder
 from serve.cli.main import memos
 from serve.cli.session import Session
@@ -98,6 +98,31 @@ def test_every_part_tells_its_process_and_its_queue(watched: Watched) -> None:
     assert found.chat and (found.chat.model, found.chat.chats, found.chat.room) == ("plain-model", 1, 17)
     [node] = found.nodes
     assert node.alive and node.head and node.memory and node.memory.available_bytes <= node.memory.total_bytes
+
+
+class _Redacting:
+    def status(self) -> dict[str, object]:
+        return {"node": "", **footprint.footprint(), "kinds": ["PERSON"], "texts": 7, "waiting": 2}
+
+
+def test_the_recognizer_is_there_once_it_was_needed(watched: Watched) -> None:
+    before = watched.read()
+    assert before.redactor is None and REDACTOR not in [part.part for part in before.unanswered]
+    watched.rig.parts[REDACTOR] = _Redacting()
+    answers: list[StatusOut] = []
+
+    def is_there() -> bool:  # a part may be late on a busy machine
+        answers.append(watched.read())
+        return answers[-1].redactor is not None
+
+    eventually(is_there)
+    hosts, redactor = answers[-1].hosts, answers[-1].redactor
+    assert redactor and (redactor.name, redactor.texts, redactor.waiting) == (REDACTOR, 7, 2)
+    assert redactor.process.pid == os.getpid() and REDACTOR not in [host.name for host in hosts]
+    eventually(lambda: "texts to be looked through" in watched.show())
+    watched.rig.directory.mute = {REDACTOR}
+    last = watched.read()
+    assert last.redactor is None and REDACTOR in [part.part for part in last.unanswered]
 
 
 @pytest.mark.parametrize("silent", [SYSTEM, EMBEDDER, "host-1", "nodes"])
