@@ -1,0 +1,30 @@
+"""Which store holds a shard's graph: what settings become and adapters are opened from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class GraphBackend(StrEnum):
+    LADYBUG = "ladybug"
+    NEO4J = "neo4j"
+    NEBULA = "nebula"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphStoreSpec:
+    """Ladybug keeps its graph beside the shard's other indexes and needs nothing else of this.
+
+    `addresses`: for Neo4j one URI (`bolt://`, `neo4j://`, with `+s` for TLS), for NebulaGraph the graphds, `host:port`.
+    `prefix` begins the name of what belongs to a shard: what shares a store needs prefixes of its own. `timeout_s` is
+    the longest that one call of it may take, and that one retried it may.
+    """
+
+    backend: GraphBackend = GraphBackend.LADYBUG
+    addresses: tuple[str, ...] = ()
+    user: str = ""
+    password: str = field(default="", repr=False)
+    database: str = "neo4j"
+    prefix: str = "memos"
+    timeout_s: float = 5.0
