@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from actors.memory.graph_ports import GraphIndex
 from actors.stores.graph.neo4j_index import Neo4jGraphIndex
 from tests.contracts.bolt_server import BoltServer, bolt_server
 from tests.contracts.graph_contract import StoredGraphIndexContract, mention
+from tests.contracts.until import until_it_works
 
 
 @pytest.fixture(scope="module")
@@ -139,15 +139,3 @@ def test_a_server_that_is_away_at_first_dies_while_it_works_and_comes_back_loses
     finally:
         index.close()
         server.kill()
-
-
-def until_it_works(work: Callable[[], object], longest_s: float = 30.0) -> None:
-    """As a lane of a projector does: try again until the store is back."""
-    until = time.monotonic() + longest_s
-    while True:
-        try:
-            work()
-            return
-        except StorageUnavailable:
-            assert time.monotonic() < until, "it does not come back"
-            time.sleep(0.05)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from actors.errors import Corrupted, NewerFormat
 from actors.memory.graph import EVERY_KIND, Edge, EdgeKind, EdgePlace, Ending, Node, NodeKind, reached
 from actors.memory.graph_ports import Versions
 from actors.stores.graph import neo4j_statements as say
+from actors.stores.graph.batches import batches
 from actors.stores.graph.edge_rows import NODE_FIELDS, edge_fields, edge_of, node_fields, node_of
 from actors.stores.graph.neo4j_connection import Neo4jConnection, Records, Say
 from actors.stores.graph.store import GraphStoreSpec
@@ -91,7 +91,7 @@ class Neo4jGraphIndex:
             if gone is None:
                 self.erase(cube_id)
                 continue
-            for some in _batches(gone, _ROWS):
+            for some in batches(gone, _ROWS):
                 rows = [self._memory_row(cube_id, memory_id) for memory_id in some]
                 with self._writing:
                     self._connection.write(lambda tell, rows=rows: self._erase(tell, rows))  # type: ignore[misc]
@@ -125,7 +125,7 @@ class Neo4jGraphIndex:
         self._connection.close()
 
     def _write_rows(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        for some in _batches(rows, _ROWS):
+        for some in batches(rows, _ROWS):
             asked = {"shard": self._shard, "rows": some}
             self._connection.write(lambda tell, asked=asked: tell(statement, asked))  # type: ignore[misc]
 
@@ -198,12 +198,6 @@ class Neo4jGraphIndex:
         self._incarnation, self._position = uuid.uuid4().hex, 0
         asked = {"shard": self._shard, "format": FORMAT, "incarnation": self._incarnation}
         self._connection.write(lambda tell: tell(say.MAKE_RECORD, asked))
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
 
 
 def _edges(records: Records) -> list[Edge]:

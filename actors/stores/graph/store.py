@@ -18,7 +18,8 @@ class GraphStoreSpec:
 
     `addresses`: for Neo4j one URI (`bolt://`, `neo4j://`, with `+s` for TLS), for NebulaGraph the graphds, `host:port`.
     `prefix` begins the name of what belongs to a shard: what shares a store needs prefixes of its own. `timeout_s` is
-    the longest that one call of it may take, and that one retried it may.
+    the longest that one call of it may take, its repetitions included. `partitions` and `replicas` are of spaces that
+    NebulaGraph is told to make.
     """
 
     backend: GraphBackend = GraphBackend.LADYBUG
@@ -28,3 +29,5 @@ class GraphStoreSpec:
     database: str = "neo4j"
     prefix: str = "memos"
     timeout_s: float = 5.0
+    partitions: int = 10
+    replicas: int = 1
