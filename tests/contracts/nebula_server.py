@@ -57,7 +57,13 @@ class NebulaServer:
 
     def spec(self, prefix: str, timeout_s: float = 10.0) -> GraphStoreSpec:
         return GraphStoreSpec(
-            GraphBackend.NEBULA, (f"127.0.0.1:{self.port}",), USER, PASSWORD, prefix=prefix, timeout_s=timeout_s
+            GraphBackend.NEBULA,
+            (f"127.0.0.1:{self.port}",),
+            USER,
+            PASSWORD,
+            prefix=prefix,
+            timeout_s=timeout_s,
+            settle_s=0,
         )
 
     # the service, as nebula3's processor calls it

@@ -18,7 +18,8 @@ from actors.errors import ConfigError, NewerFormat, StorageUnavailable
 from actors.memory.graph import Ending
 from actors.memory.graph_ports import GraphIndex
 from actors.stores.graph.nebula_index import NebulaGraphIndex
-from tests.contracts.graph_contract import StoredGraphIndexContract, entity, mention
+from actors.stores.graph.nebula_statements import NODE
+from tests.contracts.graph_contract import StoredGraphIndexContract, alias, entity, mention
 from tests.contracts.milvus_server import free_port
 from tests.contracts.nebula_server import (
     DONE_AND_DROPPED,
@@ -140,6 +141,19 @@ def test_a_space_and_schema_that_servers_learn_of_later_are_waited_for(faulty: N
     index.close()
 
 
+def test_nothing_is_put_into_a_new_space_before_its_servers_know_its_indexes(faulty: NebulaServer) -> None:
+    index = NebulaGraphIndex(replace(faulty.spec("memos"), settle_s=0.3), "000")
+    for work in (lambda: index.put(EDGES[:1]), index.clear, lambda: index.position):
+        with pytest.raises(StorageUnavailable, match="just made"):
+            work()
+    assert not any(statement.startswith("INSERT") for statement in faulty.sent)
+    until_it_works(lambda: index.put(EDGES[:1]))
+    index.close()
+    again = NebulaGraphIndex(replace(faulty.spec("memos"), settle_s=999), "000")
+    assert again.page({"c": 1}, 9) == EDGES[:1]
+    again.close()
+
+
 def test_a_server_that_is_away_at_first_dies_while_it_works_and_comes_back_loses_nothing() -> None:
     server = NebulaServer()
     index = NebulaGraphIndex(server.spec("memos", timeout_s=0.3), "000")
@@ -175,6 +189,13 @@ def test_one_of_several_addresses_is_enough(faulty: NebulaServer) -> None:
         index.put(EDGES[:3])
     assert index.page({"c": 9}, 9) == EDGES[:3]
     index.close()
+
+
+def test_no_vertex_is_left_of_an_erased_memory(faulty: NebulaServer, index: NebulaGraphIndex) -> None:
+    index.put([mention("m", "secret"), alias("m", "secret", "another secret"), mention("n", "open")])
+    index.erase_memories({"c": ["m"]})
+    names = [tags[NODE]["name"] for tags in faulty.engine.spaces["memos_000"].vertices.values() if NODE in tags]
+    assert sorted(names) == ["n", "open"]
 
 
 def test_shards_do_not_see_each_other(faulty: NebulaServer) -> None:

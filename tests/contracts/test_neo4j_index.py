@@ -13,9 +13,10 @@ import pytest
 
 from actors.errors import ConfigError, NewerFormat, StorageUnavailable
 from actors.memory.graph_ports import GraphIndex
+from actors.stores.graph.neo4j_connection import Neo4jConnection
 from actors.stores.graph.neo4j_index import Neo4jGraphIndex
 from tests.contracts.bolt_server import BoltServer, bolt_server
-from tests.contracts.graph_contract import StoredGraphIndexContract, mention
+from tests.contracts.graph_contract import StoredGraphIndexContract, alias, mention
 from tests.contracts.until import until_it_works
 
 
@@ -36,6 +37,16 @@ class TestNeo4j(StoredGraphIndexContract):
         """The index that a folder's name stands for: the database is shared by all tests of the module."""
         prefix = "t" + hashlib.sha256(str(folder).encode()).hexdigest()[:16]
         return Neo4jGraphIndex(self.server.spec(prefix), "000")
+
+
+def test_no_node_is_left_of_an_erased_memory(server: BoltServer) -> None:
+    index, connection = Neo4jGraphIndex(server.spec("bare"), "000"), Neo4jConnection(server.spec("bare"))
+    index.put([mention("m", "secret"), alias("m", "secret", "another secret"), mention("n", "open")])
+    index.erase_memories({"c": ["m"]})
+    names = connection.read(lambda tell: tell("MATCH (n:MemosNode {shard: 'bare/000'}) RETURN n.name", {}))
+    assert sorted(names) == [["n"], ["open"]]
+    index.close()
+    connection.close()
 
 
 def test_shards_of_a_database_do_not_see_each_other(server: BoltServer) -> None:

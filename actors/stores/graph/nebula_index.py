@@ -55,6 +55,7 @@ class NebulaGraphIndex:
         self._position = 0
         self._joining = threading.Lock()
         self._joined = False
+        self._settles_at_s: float | None = None
         self._writing = threading.Lock()
 
     @property
@@ -126,7 +127,8 @@ class NebulaGraphIndex:
     def clear(self) -> None:
         with self._joining, self._writing:
             self._joined = False
-            self._prepare()
+            if not self._enter():
+                self._settle()
             self._outside.run(say.clear(self._space))
             self._make_record()
             self._joined = True
@@ -173,18 +175,29 @@ class NebulaGraphIndex:
         if not self._joined:
             with self._joining:
                 if not self._joined:  # another thread may have been faster
-                    self._prepare()
-                    found = self._known(self._read_record)
+                    found = self._enter()
                     if found:
                         self._take(found[0])
                     else:
+                        self._settle()
                         self._make_record()
                     self._joined = True
 
-    def _prepare(self) -> None:
-        self._outside.run(say.create_space(self._space, self._spec.partitions, self._spec.replicas))
-        for statement in say.schema():
-            self._known(lambda statement=statement: self._sessions.run(statement))  # type: ignore[misc]
+    def _enter(self) -> Rows:
+        """The record of the space, made if it was not there; none of a space that was never used."""
+        if self._settles_at_s is None:
+            self._outside.run(say.create_space(self._space, self._spec.partitions, self._spec.replicas))
+            for statement in say.schema():
+                self._known(lambda statement=statement: self._sessions.run(statement))  # type: ignore[misc]
+        return self._known(self._read_record)
+
+    def _settle(self) -> None:
+        """Raise StorageUnavailable until the servers have had the time to learn of a space that was just made."""
+        now_s = time.monotonic()
+        if self._settles_at_s is None:
+            self._settles_at_s = now_s + self._spec.settle_s
+        if now_s < self._settles_at_s:
+            raise self._sessions.unavailable(f"the space {self._space} was just made, and its servers learn of it")
 
     def _known(self, work: Callable[[], T]) -> T:
         """What needs a space, tag or index that was just made, which servers learn of with their next heartbeats."""

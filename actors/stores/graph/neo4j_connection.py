@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, TypeVar
 
 import neo4j
 from neo4j.exceptions import AuthError, ConfigurationError, DriverError, Neo4jError
@@ -72,7 +72,7 @@ class Neo4jConnection:
 
     def outside_of_transactions(self, statement: str) -> None:
         """For changes of the schema, which take no company."""
-        self._run(lambda session: session.run(neo4j.Query(cast(LiteralString, statement))).consume())
+        self._run(lambda session: session.run(neo4j.Query(statement)).consume())
 
     def unavailable(self, reason: str) -> StorageUnavailable:
         return StorageUnavailable(f"Neo4j at {self.uri}: {reason}", uri=self.uri)
@@ -85,7 +85,7 @@ class Neo4jConnection:
     def _saying(self, work: Callable[[Say], R]) -> Callable[[neo4j.ManagedTransaction], R]:
         def within(transaction: neo4j.ManagedTransaction) -> R:
             def say(statement: str, parameters: Mapping[str, Any]) -> Records:
-                found = transaction.run(cast(LiteralString, statement), dict(parameters))
+                found = transaction.run(statement, dict(parameters))
                 return [list(record.values()) for record in found]
 
             return work(say)

@@ -19,7 +19,8 @@ class GraphStoreSpec:
     `addresses`: for Neo4j one URI (`bolt://`, `neo4j://`, with `+s` for TLS), for NebulaGraph the graphds, `host:port`.
     `prefix` begins the name of what belongs to a shard: what shares a store needs prefixes of its own. `timeout_s` is
     the longest that one call of it may take, its repetitions included. `partitions` and `replicas` are of spaces that
-    NebulaGraph is told to make.
+    NebulaGraph is told to make; nothing is put into a new one for `settle_s`, two heartbeats of its servers, since one
+    that does not know an index yet would leave out of it what it is given.
     """
 
     backend: GraphBackend = GraphBackend.LADYBUG
@@ -31,3 +32,4 @@ class GraphStoreSpec:
     timeout_s: float = 5.0
     partitions: int = 10
     replicas: int = 1
+    settle_s: float = 20.0
