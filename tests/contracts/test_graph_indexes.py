@@ -85,6 +85,24 @@ class TestLadybug(StoredGraphIndexContract):
         assert b"secret" not in files(tmp_path)
         assert b"an open entity" in files(tmp_path)
 
+    def test_an_erasure_that_a_crash_cut_short_is_completed_by_the_next_opening(self, tmp_path: Path) -> None:
+        in_a_process(
+            tmp_path,
+            """
+            index = LadybugGraphIndex(folder)
+            index.put([mention("m", "a very secret entity"), mention("n", "an open entity")])
+            index.flush(1)
+            index._file.write_anew = lambda: os.kill(os.getpid(), signal.SIGKILL)
+            index.erase_memories({"c": ["m"]})
+            """,
+            ends=-signal.SIGKILL,
+        )
+        assert b"secret" in files(tmp_path)
+        index = LadybugGraphIndex(tmp_path / "g")
+        assert b"secret" not in files(tmp_path)
+        assert (index.position, index.page({"c": 9}, 9)) == (1, [mention("n", "an open entity")])
+        index.close()
+
     def test_a_copy_that_a_crash_left_is_no_matter(self, tmp_path: Path) -> None:
         filled(tmp_path)
         (tmp_path / "copy").mkdir()

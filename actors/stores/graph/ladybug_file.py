@@ -15,7 +15,7 @@ import ladybug
 from actors.errors import Corrupted, MemosError, StateInUse, StorageUnavailable
 from actors.stores.graph import ladybug_statements as say
 
-_BUFFER_BYTES = 32 << 20
+_BUFFER_BYTES = 64 << 20
 _LARGEST_BYTES = 1 << 36
 """What is reserved of the address space, not of memory. The default, 8 TiB, leaves none after a dozen shards."""
 
@@ -74,19 +74,26 @@ class LadybugFile:
         one's place, at once. A crash leaves the one or the other.
         """
         with self._writing, self._reading:
-            copy, fresh = self._copy_folder, self._copy_folder / "graph.lbug"
-            shutil.rmtree(copy, ignore_errors=True)
-            with self._translated(StorageUnavailable):
-                copy.mkdir()
-                self.write(say.export_to(str(copy / "rows")), {})
-                with ladybug.Database(fresh, **_options()) as database, ladybug.Connection(database) as connection:
-                    connection.execute(say.import_from(str(copy / "rows")))
-                    connection.execute(say.CHECKPOINT)
-            self._close()
+            self._close()  # what an open one holds of its buffers may be too much for an export
             try:
-                self._place(fresh)
+                self._copy()
+                self._place(self._copy_folder / "graph.lbug")
             finally:
                 self._open()
+
+    def _copy(self) -> None:
+        """Another file of what is there, and none of what was."""
+        copy, rows = self._copy_folder, str(self._copy_folder / "rows")
+        shutil.rmtree(copy, ignore_errors=True)
+        with self._translated(StorageUnavailable):
+            copy.mkdir()
+            for path, statements in (
+                (self._path, [say.export_to(rows)]),
+                (copy / "graph.lbug", [say.import_from(rows), say.CHECKPOINT]),
+            ):
+                with ladybug.Database(path, **_options()) as database, ladybug.Connection(database) as connection:
+                    for statement in statements:
+                        connection.execute(statement)
 
     def _place(self, fresh: Path) -> None:
         """The old log goes first: it belongs to the old file, which holds all that it says since it was closed."""
@@ -123,8 +130,8 @@ class LadybugFile:
     def _execute(self, connection: Any, statement: str, parameters: Mapping[str, Any]) -> Rows:
         if self._closed:
             raise StorageUnavailable(f"graph index {self._folder} is closed", uri=str(self._folder))
-        with self._translated(StorageUnavailable):
-            result = connection.execute(statement, dict(parameters))
+        # A result that stays open holds buffers.
+        with self._translated(StorageUnavailable), connection.execute(statement, dict(parameters)) as result:
             return [list(row) for row in result.get_all()]
 
     @contextmanager

@@ -33,6 +33,7 @@ class LadybugGraphIndex:
         self._file = LadybugFile(folder)
         try:
             self._position = self._read_position()
+            self._write_anew_if_marked()
         except BaseException:
             self._file.close()
             raise
@@ -123,9 +124,17 @@ class LadybugGraphIndex:
             found = False
             for cube_id, gone in memories.items():
                 found |= self._erase_cube(cube_id) if gone is None else self._erase_told(cube_id, gone)
-        if found:
-            self._file.write_anew()
+            if found:
+                self._file.write(say.MARK_ERASED, {})
+        self._write_anew_if_marked()
         return ""
+
+    def _write_anew_if_marked(self) -> None:
+        """The mark is set with an erasure, so that one which a crash cut short is completed by the next opening."""
+        if self._file.read(say.IS_MARKED, {}):
+            self._file.write_anew()
+            with self._file.transaction():
+                self._file.write(say.UNMARK, {})
 
     def _erase_cube(self, cube_id: str) -> bool:
         keys = self._file.write(say.NODES_OF, {"key": cube_id})
@@ -162,8 +171,10 @@ class LadybugGraphIndex:
             version = versions.get(node.cube_id)
             if version is None or not named:
                 continue
-            asked = {"key": node.key, "version": version, "kinds": named, "limit": limit}
-            rows = [*self._file.read(say.OUT_OF, asked), *self._file.read(say.INTO, asked)]
+            asked = {"key": node.key, "version": version, "kinds": named}
+            # What begins at a node is a text's worth; many edges may end at any but a memory.
+            into = say.INTO if node.kind is NodeKind.MEMORY else say.newest_into(limit)
+            rows = [*self._file.read(say.OUT_OF, asked), *self._file.read(into, asked)]
             found |= {edge.id: edge for edge in _edges(rows)}
         return sorted(found.values(), key=newest_first)[:limit]
 

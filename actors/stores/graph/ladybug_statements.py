@@ -23,6 +23,10 @@ SCHEMA = (
 READ_RECORD = "MATCH (r:Record {key: 'record'}) RETURN r.position, r.format"
 WRITE_RECORD = "MERGE (r:Record {key: 'record'}) SET r.position = $position, r.format = $format"
 
+MARK_ERASED = "MERGE (r:Record {key: 'erased'})"
+IS_MARKED = "MATCH (r:Record {key: 'erased'}) RETURN r.key"
+UNMARK = "MATCH (r:Record {key: 'erased'}) DELETE r"
+
 HAS_NODE = "MATCH (n:Node {key: $key}) RETURN n.key"
 MERGE_CUBE = "MERGE (c:Cube {key: $key})"
 CREATE_NODES = (
@@ -39,10 +43,17 @@ _EDGE = ", ".join(
     [f"{node}.{field}" for node in "ab" for field in NODE_FIELDS] + [f"e.{field}" for field in EDGE_FIELDS]
 )
 _LIVE = "e.since <= $version AND $version < e.until"
-_NEWEST = f"RETURN {_EDGE}, e.id ORDER BY e.since DESC, e.id LIMIT $limit"
 
-OUT_OF = f"MATCH (a:Node {{key: $key}})-[e:Tie]->(b:Node) WHERE {_LIVE} AND e.kind IN $kinds {_NEWEST}"
-INTO = f"MATCH (b:Node {{key: $key}})<-[e:Tie]-(a:Node) WHERE {_LIVE} AND e.kind IN $kinds {_NEWEST}"
+OUT_OF = f"MATCH (a:Node {{key: $key}})-[e:Tie]->(b:Node) WHERE {_LIVE} AND e.kind IN $kinds RETURN {_EDGE}"
+INTO = f"MATCH (b:Node {{key: $key}})<-[e:Tie]-(a:Node) WHERE {_LIVE} AND e.kind IN $kinds RETURN {_EDGE}"
+
+
+def newest_into(limit: int) -> str:
+    """As INTO, the newest alone. A limit takes ten times what the rest of a small answer does, and more as a parameter,
+    which makes Ladybug plan the statement anew: for nodes that many edges end at.
+    """
+    return f"{INTO}, e.id ORDER BY e.since DESC, e.id LIMIT {int(limit)}"
+
 
 PAGE = (
     f"MATCH (c:Cube {{key: $cube}})-[:Holds]->(a:Node)-[e:Tie]->(b:Node) WHERE {_LIVE} "
