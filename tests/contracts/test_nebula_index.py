@@ -133,7 +133,7 @@ def test_faults_that_do_not_end_are_told_within_the_time_given(faulty: NebulaSer
 
 
 def test_a_space_and_schema_that_servers_learn_of_later_are_waited_for(faulty: NebulaServer) -> None:
-    faulty.late = 12
+    faulty.late = 5
     index = NebulaGraphIndex(faulty.spec("memos"), "000")
     index.put(EDGES[:1])
     assert faulty.late == 0

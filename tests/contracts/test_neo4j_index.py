@@ -126,7 +126,7 @@ def test_a_server_that_is_away_at_first_dies_while_it_works_and_comes_back_loses
     folder = tmp_path / "data"
     folder.mkdir()
     server = BoltServer(folder)
-    index = Neo4jGraphIndex(server.spec("kill", timeout_s=3.0), "000")
+    index = Neo4jGraphIndex(server.spec("kill", timeout_s=1.0), "000")
     edges = [mention(f"m{n}", f"x{n % 7}", since=n + 1) for n in range(400)]
     try:
         for _ in range(2):  # the second at once
@@ -134,7 +134,7 @@ def test_a_server_that_is_away_at_first_dies_while_it_works_and_comes_back_loses
                 index.put(edges)
         server.start()
         until_it_works(lambda: index.put(edges[:100]))
-        index.flush(100)
+        until_it_works(lambda: index.flush(100))
         dying = threading.Timer(0.05, server.kill)
         dying.start()
         with pytest.raises(StorageUnavailable):
@@ -145,7 +145,7 @@ def test_a_server_that_is_away_at_first_dies_while_it_works_and_comes_back_loses
         until_it_works(lambda: index.page({"c": 999}, 1))
         assert index.position == 100
         assert set(index.page({"c": 999}, 999)) >= set(edges[:100])
-        index.put(edges[100:])  # what was not flushed is put again
+        until_it_works(lambda: index.put(edges[100:]))  # what was not flushed is put again
         assert index.page({"c": 999}, 999) == sorted(edges, key=lambda edge: edge.place)
     finally:
         index.close()
