@@ -9,6 +9,7 @@ MemosError
 │   ├── RedactionBlocked      personal data was found, and the cube's policy takes none
 │   ├── MalformedBody         not JSON, not UTF-8, or nested too deep
 │   ├── RequestTooLarge       over a stated limit
+│   ├── DocumentRefused       a document that cannot be read; says why, and the way out
 │   ├── BodyTooSlow           the body did not arrive in time
 │   ├── ArchiveRefused        an archive that is not one, or is damaged, or made to do harm; says what
 │   ├── NewerArchive          an archive that a newer version wrote; says which this one reads
@@ -113,6 +114,10 @@ class BodyTooSlow(InvalidRequest):
 
 class RequestTooLarge(InvalidRequest):
     slug, status, title = "too-large", 413, "The request is over a limit"
+
+
+class DocumentRefused(InvalidRequest):
+    slug, title = "document-refused", "The document cannot be read"
 
 
 class ArchiveRefused(InvalidRequest):

@@ -12,6 +12,7 @@ from starlette.routing import Match
 
 from actors.errors import MemosError
 from actors.memory.ports import Clock
+from actors.models.document_reader import DocumentReader
 from serve import problems
 from serve.admission import Admission, AdmissionLimits
 from serve.backend import Backend
@@ -76,7 +77,7 @@ def build_api(
         redoc_url=None,
     )
     status = SystemStatus(backend, service, embedder, metrics, settings.node)
-    api.state.services = Services(backend, retrieval, service, metrics, status)
+    api.state.services = Services(backend, retrieval, service, metrics, status, DocumentReader())
     _add_routes(api)
     api.add_exception_handler(MemosError, _on_error)
     api.add_exception_handler(RequestValidationError, _on_invalid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from actors.memory.lifecycle import State
 from actors.memory.requests import AddMemories, NewMemory
 from serve.contract import limits
 from serve.contract.memories import AddBody, DocumentIn, MessageIn, TextIn
+from serve.documents import DocumentText
 
 CHUNK_CHARS = 900
 """A chunk is closed when the next sentence would take it beyond this: about 200 tokens, within what MiniLM sees."""
@@ -32,15 +33,17 @@ class Chunk:
     end: int
 
 
-def to_add(body: AddBody, idempotency_key: str) -> AddMemories:
+def to_add(body: AddBody, documents: Sequence[DocumentText], idempotency_key: str) -> AddMemories:
     """What the body asks to remember: messages, then texts, then the chunks of documents, in order.
+
+    `documents` are the texts of the body's documents.
 
     Raises RequestTooLarge when it makes more memories than one add may.
     """
     memories = [_from_message(message) for message in body.messages]
     memories += [_from_text(text) for text in body.texts]
-    for document in body.documents:
-        memories += _from_document(document)
+    for document, read in zip(body.documents, documents, strict=True):
+        memories += _from_document(document, read)
     if len(memories) > limits.MEMORIES_PER_ADD:
         raise RequestTooLarge(
             f"the add makes {len(memories)} memories, over the limit of {limits.MEMORIES_PER_ADD}",
@@ -88,9 +91,10 @@ def _made_by(text: TextIn) -> dict[str, str]:
     return {name: said for name, said in (("method", text.method), ("model", text.model)) if said}
 
 
-def _from_document(document: DocumentIn) -> Iterator[NewMemory]:
-    for number, chunk in enumerate(split(document.content), start=1):
-        source: dict[str, Any] = {"kind": "document", "name": document.name, "start": chunk.start, "end": chunk.end}
+def _from_document(document: DocumentIn, read: DocumentText) -> Iterator[NewMemory]:
+    named: Mapping[str, Any] = {"kind": "document", "name": document.name, **read.origin}
+    for number, chunk in enumerate(split(read.text), start=1):
+        source = {**named, "start": chunk.start, "end": chunk.end}
         yield NewMemory(
             text=chunk.text,
             type=Kind.DOCUMENT.value,

@@ -1,21 +1,30 @@
-"""What `memos add` reads: JSONL of messages, or a text or Markdown document."""
+"""What `memos add` reads: JSONL of messages, or a document."""
 
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from serve.cli.session import Failure
+from serve.contract.limits import DOCUMENT_BYTES
 
 Json = dict[str, Any]
 BATCH = 200
 """Messages an add: small enough for a progress bar that moves, large enough for one commit to carry much."""
 
+BINARY: Final = (".pdf", ".docx", ".pptx", ".xlsx", ".doc", ".ppt", ".xls")
+"""Documents that the server reads."""
+
 
 def read_batches(name: str, content: bytes) -> list[Json]:
     """The bodies of the adds that a file becomes. Raises Failure, naming the line, for what cannot be read."""
+    if name.lower().endswith(BINARY) or content.startswith((b"%PDF-", b"PK\x03\x04")):
+        if len(content) > DOCUMENT_BYTES:
+            raise Failure(f"{name} has {len(content)} bytes; a document may have {DOCUMENT_BYTES}: split it")
+        return [{"documents": [{"name": name, "content_base64": b64encode(content).decode()}]}]
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -23,7 +23,7 @@ from serve.client_types import ChatDelta, Result
 @as_json
 @pass_session
 def add(session: Session, cube: str, file: str, wait: str, as_json: bool) -> None:
-    """Add FILE to CUBE: JSONL of messages (or texts), plain text or Markdown; `-` reads stdin."""
+    """Add FILE to CUBE: JSONL of messages or texts, or a document (text, HTML, PDF, Office); `-` reads stdin."""
     batches = read_batches(file if file == "-" else Path(file).name, _content(file))
     ids: list[str] = []
     version, found = 0, Counter[str]()
@@ -42,10 +42,16 @@ def add(session: Session, cube: str, file: str, wait: str, as_json: bool) -> Non
             click.echo("found " + ", ".join(f"{number} {kind}" for kind, number in sorted(found.items())))
 
 
+FILE_BYTES = 1 << 30
+"""A file that is read into memory whole."""
+
+
 def _content(file: str) -> bytes:
     if file == "-":
         return sys.stdin.buffer.read()
     try:
+        if Path(file).stat().st_size > FILE_BYTES:
+            raise Failure(f"{file} is over {FILE_BYTES >> 20} MB: split it")
         return Path(file).read_bytes()
     except OSError as error:
         raise Failure(f"cannot read {file}: {error.strerror}") from None

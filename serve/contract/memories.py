@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictInt, model_validator
@@ -76,10 +77,15 @@ class TextIn(Body):
 
 
 class DocumentIn(Body):
-    """Markdown or plain text; it is split into chunks, each a memory with `ref` = name#n."""
+    """A document of any of the usual formats; it is split into chunks, each a memory with `ref` = name#n."""
 
     name: Word = Field(examples=["handbook.md"])
-    content: Annotated[str, AfterValidator(not_blank)]
+    content: Annotated[str, AfterValidator(not_blank)] | None = Field(
+        default=None, description="Markdown or plain text; HTML when the name ends with .html."
+    )
+    content_base64: str | None = Field(
+        default=None, description="The bytes of a PDF, Word, PowerPoint, Excel, HTML or text file, instead of content."
+    )
     tags: Tags = Field(default_factory=list)
     metadata: Metadata = Field(default_factory=dict)
     occurred_at: TimeUs | None = None
@@ -87,8 +93,21 @@ class DocumentIn(Body):
 
     @model_validator(mode="after")
     def _within_limit(self) -> Self:
-        if len(self.content.encode()) > limits.DOCUMENT_BYTES:
+        if (self.content is None) == (self.content_base64 is None):
+            raise ValueError("give one of content and content_base64")
+        if len((self.content or "").encode()) > limits.DOCUMENT_BYTES:
             raise ValueError(f"content is over the limit of {limits.DOCUMENT_BYTES} bytes")
+        return self
+
+    @model_validator(mode="after")
+    def _is_base64(self) -> Self:
+        if self.content_base64 is not None:
+            try:
+                size = len(b64decode(self.content_base64, validate=True))
+            except ValueError:
+                raise ValueError("content_base64 is not base64") from None
+            if not 0 < size <= limits.DOCUMENT_BYTES:
+                raise ValueError(f"content_base64 holds {size} bytes; 1 to {limits.DOCUMENT_BYTES} are taken")
         return self
 
 

@@ -24,6 +24,7 @@ from serve.contract.memories import (
     PatchBody,
     TransitionBody,
 )
+from serve.documents import read_documents
 from serve.reading import to_add
 from serve.routes.parts import (
     READ_ERRORS,
@@ -50,7 +51,9 @@ async def add(
     cube: IdPath, body: AddBody, caller: CallerOf, services: ServicesOf, idempotency_key: IdempotencyKey = ""
 ) -> JsonAnswer:
     """Remember messages, texts and documents; answers once the journal holds them all."""
-    done = await services.backend.add(caller, check_cube_id(cube), to_add(body, idempotency_key))
+    check_cube_id(cube)
+    documents = await read_documents(body.documents, services.documents)
+    done = await services.backend.add(caller, cube, to_add(body, documents, idempotency_key))
     return JsonAnswer(rendering.added(done), status_code=201)
 
 

@@ -15,6 +15,7 @@ from fastapi.security import HTTPBearer
 from actors.errors import InvalidRequest
 from actors.memory.governance import Caller
 from actors.memory.requests import Moment
+from actors.models.document_reader import DocumentReader
 from serve.backend import Backend, Identity
 from serve.chat import ChatService
 from serve.contract import limits
@@ -68,6 +69,7 @@ class Services:
     chat: ChatService
     metrics: Metrics
     status: SystemStatus
+    documents: DocumentReader
 
 
 class JsonAnswer(Response):

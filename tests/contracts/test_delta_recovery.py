@@ -204,6 +204,16 @@ def test_files_that_no_commit_names_are_collected(shard: ShardFolder, monkeypatc
     assert list(again.read()) == placed
 
 
+def test_a_log_entry_that_its_owner_was_killed_while_writing_is_collected(shard: ShardFolder) -> None:
+    placed = _filled(shard, 3)
+    entry = shard.entries()[-1]
+    staged = [shard.log / f"{name}#1" for name in (entry.name, "_last_checkpoint")]
+    for path in staged:
+        path.write_bytes(entry.read_bytes()[:40])
+    assert list(shard.open().read()) == placed
+    assert not any(path.exists() for path in staged) and entry.exists()
+
+
 def test_files_that_a_compaction_replaced_are_collected_after_a_crash(
     shard: ShardFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

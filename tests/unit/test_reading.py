@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.contract.memories import AddBody
+from serve.documents import DocumentText
 from serve.reading import CHUNK_CHARS, split, to_add
+
+
+def texts_of(body: AddBody) -> list[DocumentText]:
+    return [DocumentText(document.content or "") for document in body.documents]
+
 
 HANDBOOK = """# Handbook
 
@@ -43,7 +49,7 @@ def test_only_white_space_is_lost_and_offsets_name_the_text(content: str, chunk_
 
 def test_a_documents_chunks_name_their_place() -> None:
     body = AddBody.model_validate({"documents": [{"name": "handbook.md", "content": HANDBOOK, "tags": ["hr"]}]})
-    first, second = to_add(body, "").memories
+    first, second = to_add(body, texts_of(body), "").memories
     assert (first.ref, second.ref) == ("handbook.md#1", "handbook.md#2")
     assert (first.type, first.tags) == ("document", ("hr",))
     assert second.source["name"] == "handbook.md"
@@ -58,7 +64,7 @@ def test_an_add_keeps_the_order_messages_texts_documents() -> None:
             "messages": [{"role": "assistant", "content": "one"}],
         }
     )
-    memories = to_add(body, "key").memories
+    memories = to_add(body, texts_of(body), "key").memories
     assert [memory.text for memory in memories] == ["one", "two", "three"]
     assert [memory.type for memory in memories] == ["message", "fact", "document"]
     assert memories[0].speaker == "assistant"

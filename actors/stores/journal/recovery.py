@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _ENTRY = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet")
 _HINT = "_last_checkpoint"
+_STAGED = re.compile(r"(?:\d{20}\.(?:json|checkpoint\.parquet)|_last_checkpoint)#\d+")
+"""What a local store writes before it links the file under its name; the process that wrote it may be gone."""
 
 
 def mend_log(table: Location, anchored_version: Callable[[], int]) -> None:
@@ -114,7 +116,7 @@ def check_present(table: Location, files: tuple[DataFile, ...]) -> None:
 
 
 def collect_orphans(table: Location, files: tuple[DataFile, ...], epoch: int) -> int:
-    """Delete data files that no commit names, of owners before `epoch`; the number deleted.
+    """Delete data files that no commit names, of owners before `epoch`, and halves of log entries; the number deleted.
 
     Safe once the claim of `epoch` is committed: what an earlier owner has not committed by then, it never can.
     """
@@ -122,9 +124,14 @@ def collect_orphans(table: Location, files: tuple[DataFile, ...], epoch: int) ->
     dead = [name for name in table.sizes() if name not in live and (epoch_of(name) or epoch) < epoch]
     for name in dead:
         table.delete(name)
-    if dead:
-        log.info("%s: %d files of commits that never were, or that compaction replaced, deleted", table.uri, len(dead))
-    return len(dead)
+    entries = table.child("_delta_log")
+    staged = [name for name in entries.sizes() if _STAGED.fullmatch(name)]
+    for name in staged:
+        entries.delete(name)
+    number = len(dead) + len(staged)
+    if number:
+        log.info("%s: %d files of commits that never were, or that compaction replaced, deleted", table.uri, number)
+    return number
 
 
 def _versions(names: set[str], pattern: re.Pattern[str]) -> list[int]:
