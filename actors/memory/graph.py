@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from actors.memory.rows import OPEN
+from actors.memory.intervals import OPEN
 
 UNKNOWN_US = -(1 << 62)
 """In place of a time that nobody told. A number, so that stores need no notion of nothing."""
