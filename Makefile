@@ -62,17 +62,18 @@ format: setup  ## let ruff put the code into form
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup  ## the acceptance runs, about an hour; LOCOMO=PATH names LoCoMo's file, BENCH_PORT a free port, RESULTS a folder
+bench: setup  ## the acceptance runs, about two hours; LOCOMO=PATH names LoCoMo's file, BENCH_PORT a free port, RESULTS a folder
 	@mkdir -p $(RESULTS)
 	@$(BIN)/python -m jobs.bench.journal --json $(RESULTS)/journal.json
 	@$(BIN)/python -m jobs.bench.raylets --json $(RESULTS)/raylets.json
 	@$(BIN)/python -m jobs.bench.redaction --json $(RESULTS)/redaction.json
+	@$(BIN)/python -m jobs.bench.audit --json $(RESULTS)/audit.json
 	@$(BIN)/python -m jobs.bench.erasure --rounds 14 --first 3 --step 6 --json $(RESULTS)/erasure.json
 	@state=$$(mktemp -d); memos="$(BIN)/memos --state $$state"; \
 	trap '$$memos down; rm -rf "$$state"' EXIT; \
 	$$memos up --detach --port $(BENCH_PORT); \
 	reach=(--url "$$(cat "$$state/url")" --key "$$(cat "$$state/key")"); \
-	for name in chat search overload neighbours ingest cubes; do \
+	for name in chat search overload neighbours access ingest cubes; do \
 	  echo "bench $$name"; \
 	  $(BIN)/python -m "jobs.bench.$$name" "$${reach[@]}" --json "$(RESULTS)/$$name.json" --picture "$(RESULTS)/$$name.svg"; \
 	done; \
